@@ -39,7 +39,7 @@ $(EXTENSION): $(VENV)/.locked pyproject.toml $(RUST_SOURCES)
 	touch $@
 
 demo: build  ## make a small atlas, run the main job on it and on five real cells, show the tables
-	$(BIN)/python tests/demo.py --shared "$(SHARED)" --into demo
+	$(BIN)/python docs/demo.py --shared "$(SHARED)" --into demo
 
 test: build  ## run every Python and Rust test
 	$(MAKE) --no-print-directory rust-test python-test

@@ -1,0 +1,78 @@
+"""`make demo`: make a small atlas, run the main job on it and on five real cells, and show the tables.
+
+It runs the commands a user would type, prints them first, and then reads the tables as a user would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ATLAS = "--plates 4,6 --wells 8 --lines 10 --cells 4000 --seed 1"
+CELL_COLUMNS = (
+    "drug",
+    "dose_um",
+    "cell_name",
+    "plate",
+    "n_genes_by_counts",
+    "total_counts",
+    "pct_counts_mt",
+    "expr_mean",
+    "expr_std",
+    "expr_skew",
+)
+GENE_COLUMNS = ("gene_symbol", "ensembl_id", "n_cells_by_counts", "total_counts", "mean_cp10k", "pct_dropout_by_counts")
+
+
+def tahoe(*arguments: str | Path) -> None:
+    """Show a command and run it."""
+    words = [str(argument) for argument in arguments]
+    print(f"\n$ tahoe {shlex.join(words)}", flush=True)
+    subprocess.run([sys.executable, "-m", "tahoe_engine", *words], check=True)
+
+
+def show(run: Path, title: str) -> None:
+    """Print the first rows of `cells` and the genes with most counts."""
+    import polars as pl
+
+    import tahoe_engine as te
+
+    tables = te.Run(run)
+    cells = tables.table("cells").select(CELL_COLUMNS)
+    genes = tables.table("genes").select(GENE_COLUMNS)
+    print(f"\n=== {title}")
+    with pl.Config(tbl_rows=10, tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True, float_precision=3):
+        print(f"cells: {cells.select(pl.len()).collect().item():,} rows, the first five")
+        print(cells.head(5).collect())
+        print("genes: the ten with most counts")
+        print(genes.sort("total_counts", descending=True).head(10).collect())
+    print(f"the tables: {run / 'cells'}/*.parquet and {run / 'genes' / 'genes.parquet'}")
+
+
+def main() -> None:
+    """Run the demonstration; what an earlier one left is removed first."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shared", type=Path, required=True, help="where five real cells are looked for")
+    parser.add_argument("--into", type=Path, required=True)
+    asked = parser.parse_args()
+    shutil.rmtree(asked.into, ignore_errors=True)
+
+    atlas, runs = asked.into / "atlas", {"a made-up atlas": asked.into / "run"}
+    tahoe("synth", atlas, *ATLAS.split())
+    tahoe("cells", atlas, "--into", asked.into / "run")
+    five = asked.shared / "tahoe" / "five_real_cells.parquet"
+    if five.is_file():
+        runs["five real cells of Tahoe-100M"] = asked.into / "five_real_cells"
+        tahoe("cells", five, "--into", asked.into / "five_real_cells", "--workers", "0")
+    else:
+        print(f"\n{five} is not there: only the made-up atlas is shown")
+    for title, run in runs.items():
+        show(run, title)
+
+
+if __name__ == "__main__":
+    main()
