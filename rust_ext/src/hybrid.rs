@@ -1,0 +1,324 @@
+//! Parquet's RLE / bit-packed hybrid: levels and dictionary indices.
+//!
+//! Runs are kept as runs as long as possible: a run of 900 equal indices costs one addition in a
+//! histogram. Layout: <https://parquet.apache.org/docs/file-format/data-pages/encodings/>.
+
+use bytes::Bytes;
+
+use crate::error::{Code, Defect, Result};
+
+/// The widest index or level that is read.
+const MAX_WIDTH: u8 = 32;
+
+/// A run of the stream, or what is left of it.
+#[derive(Clone, Copy, Debug)]
+enum Run {
+    /// `left` times the same value.
+    Same { value: u32, left: usize },
+    /// `left` packed values, the next one starting at `bit` of the stream.
+    Packed { bit: usize, left: usize },
+}
+
+/// A piece of the stream handed to a visitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// So many times this value.
+    Same(u32, usize),
+    /// These values.
+    Each(&'a [u32]),
+}
+
+/// A cursor over one hybrid stream.
+#[derive(Clone, Debug)]
+pub struct Hybrid {
+    data: Bytes,
+    next: usize,
+    width: u8,
+    run: Run,
+}
+
+impl Hybrid {
+    /// Starts at the first byte of `data`, whose values are `width` bits wide.
+    ///
+    /// # Errors
+    /// `E_DECODE` where the width is beyond 32 bits.
+    pub fn new(data: Bytes, width: u8) -> Result<Self> {
+        if width > MAX_WIDTH {
+            return Err(Defect::new(Code::Decode, format!("an index of {width} bits: at most 32 are legal")));
+        }
+        Ok(Self { data, next: 0, width, run: Run::Same { value: 0, left: 0 } })
+    }
+
+    /// A stream of one endless value, for columns that have no levels.
+    #[must_use]
+    pub fn constant(value: u32) -> Self {
+        Self { data: Bytes::new(), next: 0, width: 0, run: Run::Same { value, left: usize::MAX } }
+    }
+
+    /// Makes sure that the current run is not empty.
+    fn refill(&mut self) -> Result<()> {
+        loop {
+            match self.run {
+                Run::Same { left, .. } | Run::Packed { left, .. } if left > 0 => return Ok(()),
+                _ => {}
+            }
+            let header = self.varint()?;
+            let count = usize::try_from(header >> 1).unwrap_or(usize::MAX);
+            if header & 1 == 0 {
+                let value = self.value()?;
+                self.run = Run::Same { value, left: count };
+            } else {
+                // Some writers cut the padding of the last group: read what is there, no more.
+                let room = self.data.len().saturating_sub(self.next);
+                let bytes = count.saturating_mul(usize::from(self.width)).min(room);
+                let left = match bytes.saturating_mul(8).checked_div(usize::from(self.width)) {
+                    Some(values) => values.min(count.saturating_mul(8)),
+                    None => count.saturating_mul(8),
+                };
+                self.run = Run::Packed { bit: self.next.saturating_mul(8), left };
+                self.next = self.next.saturating_add(bytes);
+                if left == 0 && count > 0 {
+                    return Err(ended());
+                }
+            }
+        }
+    }
+
+    fn varint(&mut self) -> Result<u64> {
+        let mut value = 0_u64;
+        for shift in (0..35).step_by(7) {
+            let byte = *self.data.get(self.next).ok_or_else(ended)?;
+            self.next = self.next.saturating_add(1);
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Defect::new(Code::Decode, "a run header longer than five bytes"))
+    }
+
+    fn value(&mut self) -> Result<u32> {
+        let width = usize::from(self.width).div_ceil(8);
+        let end = self.next.saturating_add(width);
+        let bytes = self.data.get(self.next..end).ok_or_else(ended)?;
+        self.next = end;
+        let value = bytes.iter().rev().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+        u32::try_from(value).map_err(|_| Defect::new(Code::Decode, "a repeated index beyond 32 bits"))
+    }
+
+    /// The current run as (value, length): packed values come one by one.
+    ///
+    /// # Errors
+    /// `E_DECODE` where the stream has ended.
+    pub fn peek(&mut self) -> Result<(u32, usize)> {
+        self.refill()?;
+        Ok(match self.run {
+            Run::Same { value, left } => (value, left),
+            Run::Packed { bit, .. } => (packed(&self.data, bit, self.width), 1),
+        })
+    }
+
+    /// Goes `n` values on, within what `peek` told.
+    pub fn advance(&mut self, n: usize) {
+        match &mut self.run {
+            Run::Same { left, .. } => *left = left.saturating_sub(n),
+            Run::Packed { bit, left } => {
+                *bit = bit.saturating_add(n.saturating_mul(usize::from(self.width)));
+                *left = left.saturating_sub(n);
+            }
+        }
+    }
+
+    /// Hands the next `n` values to `visit`, runs as runs.
+    ///
+    /// # Errors
+    /// `E_DECODE` where the stream ends before.
+    #[inline]
+    pub fn visit(&mut self, mut n: usize, mut visit: impl FnMut(Piece<'_>)) -> Result<()> {
+        let mut buffer = [0_u32; 64];
+        while n > 0 {
+            self.refill()?;
+            match self.run {
+                Run::Same { value, left } => {
+                    let take = left.min(n);
+                    visit(Piece::Same(value, take));
+                    self.advance(take);
+                    n = n.saturating_sub(take);
+                }
+                Run::Packed { bit, left } => {
+                    let take = left.min(n).min(buffer.len());
+                    if let Some(out) = buffer.get_mut(..take) {
+                        unpack(&self.data, bit, self.width, out);
+                        visit(Piece::Each(out));
+                    }
+                    self.advance(take);
+                    n = n.saturating_sub(take);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the next values over the whole of `out`.
+    ///
+    /// # Errors
+    /// `E_DECODE` where the stream ends before.
+    #[inline]
+    pub fn fill(&mut self, mut out: &mut [u32]) -> Result<()> {
+        while !out.is_empty() {
+            self.refill()?;
+            let left = match self.run {
+                Run::Same { left, .. } | Run::Packed { left, .. } => left,
+            };
+            let take = left.min(out.len());
+            let Some((head, tail)) = out.split_at_mut_checked(take) else { break };
+            match self.run {
+                Run::Same { value, .. } => head.fill(value),
+                Run::Packed { bit, .. } => unpack(&self.data, bit, self.width, head),
+            }
+            self.advance(take);
+            out = tail;
+        }
+        Ok(())
+    }
+
+    /// Passes over the next `n` values.
+    ///
+    /// # Errors
+    /// `E_DECODE` where the stream ends before.
+    pub fn skip(&mut self, mut n: usize) -> Result<()> {
+        while n > 0 {
+            self.refill()?;
+            let take = match self.run {
+                Run::Same { left, .. } | Run::Packed { left, .. } => left.min(n),
+            };
+            self.advance(take);
+            n = n.saturating_sub(take);
+        }
+        Ok(())
+    }
+}
+
+fn ended() -> Defect {
+    Defect::new(Code::Decode, "the levels or indices of a page end too early")
+}
+
+/// One value of `width` bits that starts at `bit`.
+#[inline]
+fn packed(data: &[u8], bit: usize, width: u8) -> u32 {
+    let mask = (1_u64 << width).wrapping_sub(1);
+    let start = bit >> 3;
+    let word = match data.get(start..).and_then(<[u8]>::first_chunk::<8>) {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => data.get(start..).unwrap_or_default().iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)),
+    };
+    let value = (word >> (bit & 7)) & mask;
+    // The mask is at most 32 bits wide.
+    u32::try_from(value).unwrap_or_default()
+}
+
+/// Unpacks `out.len()` values of `width` bits from `bit` on.
+#[inline]
+fn unpack(data: &[u8], bit: usize, width: u8, out: &mut [u32]) {
+    macro_rules! by_width {
+        ($($w:literal)+) => {
+            match width {
+                $($w => unpack_const::<$w>(data, bit, out),)+
+                _ => unpack_any(data, bit, width, out),
+            }
+        };
+    }
+    by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+}
+
+fn unpack_any(data: &[u8], bit: usize, width: u8, out: &mut [u32]) {
+    for (i, slot) in out.iter_mut().enumerate() {
+        *slot = packed(data, bit.wrapping_add(i.wrapping_mul(usize::from(width))), width);
+    }
+}
+
+/// The same with the width known to the compiler: eight values of at most sixteen bits come out of
+/// one 128-bit word and seven spare bits at its start.
+#[inline]
+fn unpack_const<const WIDTH: usize>(data: &[u8], mut bit: usize, out: &mut [u32]) {
+    let mask = (1_u64 << WIDTH).wrapping_sub(1);
+    let (groups, rest) = out.as_chunks_mut::<8>();
+    for group in groups {
+        let start = bit >> 3;
+        let Some(bytes) = data.get(start..).and_then(<[u8]>::first_chunk::<24>) else {
+            unpack_any(data, bit, u8::try_from(WIDTH).unwrap_or_default(), group);
+            bit = bit.wrapping_add(8 * WIDTH);
+            continue;
+        };
+        let shift = bit & 7;
+        for (j, slot) in group.iter_mut().enumerate() {
+            let first = j * WIDTH / 8;
+            let word = bytes.get(first..).and_then(<[u8]>::first_chunk::<8>).map_or(0, |b| u64::from_le_bytes(*b));
+            #[allow(clippy::cast_possible_truncation, reason = "masked to at most sixteen bits")]
+            {
+                *slot = ((word >> (j * WIDTH % 8 + shift)) & mask) as u32;
+            }
+        }
+        bit = bit.wrapping_add(8 * WIDTH);
+    }
+    unpack_any(data, bit, u8::try_from(WIDTH).unwrap_or_default(), rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pack(values: &[u32], width: u8) -> Vec<u8> {
+        let mut bits = vec![0_u8; (values.len() * usize::from(width)).div_ceil(8)];
+        for (i, value) in values.iter().enumerate() {
+            for b in 0..usize::from(width) {
+                if value >> b & 1 == 1 {
+                    let at = i * usize::from(width) + b;
+                    bits[at / 8] |= 1 << (at % 8);
+                }
+            }
+        }
+        bits
+    }
+
+    #[test]
+    fn every_width_unpacks_at_every_offset() {
+        for width in 1..=32_u8 {
+            let values: Vec<u32> =
+                (0..80_u32).map(|i| i.wrapping_mul(2_654_435_761) & ((1_u64 << width) - 1) as u32).collect();
+            let mut stream = vec![(10 << 1 | 1) as u8];
+            stream.extend(pack(&values, width));
+            for first in [0, 1, 3, 7, 8, 13] {
+                let mut hybrid = Hybrid::new(Bytes::from(stream.clone()), width).unwrap();
+                hybrid.skip(first).unwrap();
+                let mut out = vec![0; values.len() - first];
+                hybrid.fill(&mut out).unwrap();
+                assert_eq!(out, values[first..], "width {width} from {first}");
+            }
+        }
+    }
+
+    #[test]
+    fn runs_stay_runs() {
+        let mut hybrid = Hybrid::new(Bytes::from_static(&[200 | 0x80 & 0xff, 0x01, 5]), 3).unwrap();
+        let mut seen = vec![];
+        hybrid.visit(100, |piece| if let Piece::Same(v, n) = piece { seen.push((v, n)) }).unwrap();
+        assert_eq!(seen, [(5, 100)]);
+        assert_eq!(hybrid.skip(1).unwrap_err().code, Code::Decode);
+    }
+
+    #[test]
+    fn a_header_without_end_is_refused() {
+        let mut hybrid = Hybrid::new(Bytes::from_static(&[0xff; 12]), 3).unwrap();
+        assert_eq!(hybrid.skip(1).unwrap_err().code, Code::Decode);
+        assert!(Hybrid::new(Bytes::new(), 33).is_err());
+    }
+
+    #[test]
+    fn a_width_of_nothing_is_zero() {
+        let mut hybrid = Hybrid::new(Bytes::from_static(&[16]), 0).unwrap();
+        let mut out = [7; 8];
+        hybrid.fill(&mut out).unwrap();
+        assert_eq!(out, [0; 8]);
+    }
+}

@@ -1,0 +1,23 @@
+//! The compiled core of tahoe-engine: encoded Parquet shards in, small exact tables out.
+
+pub mod cells;
+mod columns;
+pub mod dictionary;
+mod digest;
+pub mod error;
+pub mod footer;
+pub mod genes;
+pub mod hybrid;
+pub mod limits;
+pub mod moments;
+mod page_header;
+pub mod pages;
+mod partials;
+mod plain;
+pub mod probe;
+#[cfg(feature = "python")]
+mod python;
+pub mod scan;
+pub mod table;
+mod texts;
+pub mod vocabulary;

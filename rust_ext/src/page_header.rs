@@ -1,0 +1,183 @@
+//! A look at the page headers of a column chunk before any page is decompressed.
+//!
+//! The `parquet` crate reads the pages; it does not tell how large one will be before it has
+//! allocated it. This walk does, so that limits hold before memory is asked for. Thrift compact
+//! protocol: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
+
+use crate::error::{Code, Defect, Result};
+use crate::limits::Limits;
+
+const MAX_DEPTH: u8 = 8;
+
+/// The sizes that a page header claims.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct PageClaim {
+    uncompressed: i64,
+    compressed: i64,
+}
+
+/// Checks every page header of a chunk against the limits.
+///
+/// # Errors
+/// `E_DECODE` for a header that is none or a page beyond the chunk; `E_LIMIT_MEMORY` for a page
+/// that would decompress beyond `limits.page_bytes`.
+pub fn check_pages(chunk: &[u8], limits: &Limits) -> Result<()> {
+    let mut at = 0_usize;
+    while at < chunk.len() {
+        let mut reader = Compact { data: chunk, at };
+        let claim = reader.page_claim()?;
+        let (Ok(compressed), Ok(uncompressed)) =
+            (usize::try_from(claim.compressed), u64::try_from(claim.uncompressed))
+        else {
+            return Err(Defect::new(Code::Decode, "a page header with a negative size"));
+        };
+        if uncompressed > limits.page_bytes {
+            return Err(Defect::new(
+                Code::LimitMemory,
+                format!("a page of {uncompressed} bytes; the limit is {}", limits.page_bytes),
+            ));
+        }
+        at = reader.at.saturating_add(compressed);
+        if at > chunk.len() {
+            return Err(Defect::new(Code::Decode, "a page reaches beyond its column chunk"));
+        }
+    }
+    Ok(())
+}
+
+struct Compact<'a> {
+    data: &'a [u8],
+    at: usize,
+}
+
+impl Compact<'_> {
+    fn byte(&mut self) -> Result<u8> {
+        let byte = *self.data.get(self.at).ok_or_else(broken)?;
+        self.at = self.at.saturating_add(1);
+        Ok(byte)
+    }
+
+    fn varint(&mut self) -> Result<u64> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(broken())
+    }
+
+    fn zigzag(&mut self) -> Result<i64> {
+        let value = self.varint()?;
+        Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
+    }
+
+    fn advance(&mut self, n: u64) -> Result<()> {
+        let end = usize::try_from(n).ok().and_then(|n| self.at.checked_add(n)).ok_or_else(broken)?;
+        if end > self.data.len() {
+            return Err(broken());
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    /// The next field of a struct as (id, type), or none at its end.
+    fn field(&mut self, last: &mut i64) -> Result<Option<(i64, u8)>> {
+        let head = self.byte()?;
+        let kind = head & 0x0f;
+        if kind == 0 {
+            return Ok(None);
+        }
+        let delta = i64::from(head >> 4);
+        *last = if delta == 0 { self.zigzag()? } else { last.saturating_add(delta) };
+        Ok(Some((*last, kind)))
+    }
+
+    fn page_claim(&mut self) -> Result<PageClaim> {
+        let (mut claim, mut last) = (PageClaim::default(), 0);
+        let mut seen = 0_u8;
+        while let Some((id, kind)) = self.field(&mut last)? {
+            match (id, kind) {
+                (2, 5) => {
+                    claim.uncompressed = self.zigzag()?;
+                    seen |= 1;
+                }
+                (3, 5) => {
+                    claim.compressed = self.zigzag()?;
+                    seen |= 2;
+                }
+                _ => self.pass(kind, MAX_DEPTH)?,
+            }
+        }
+        if seen == 3 { Ok(claim) } else { Err(broken()) }
+    }
+
+    fn pass(&mut self, kind: u8, depth: u8) -> Result<()> {
+        let depth = depth.checked_sub(1).ok_or_else(broken)?;
+        match kind {
+            1 | 2 => Ok(()),
+            3 => self.advance(1),
+            4..=6 => self.varint().map(|_| ()),
+            7 => self.advance(8),
+            8 => {
+                let n = self.varint()?;
+                self.advance(n)
+            }
+            9 | 10 => {
+                let head = self.byte()?;
+                let n = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
+                // Booleans in a list take a byte each; every other element at least one.
+                if n > self.data.len() as u64 {
+                    return Err(broken());
+                }
+                for _ in 0..n {
+                    match head & 0x0f {
+                        1 | 2 => self.advance(1)?,
+                        element => self.pass(element, depth)?,
+                    }
+                }
+                Ok(())
+            }
+            12 => {
+                let mut last = 0;
+                while let Some((_, kind)) = self.field(&mut last)? {
+                    self.pass(kind, depth)?;
+                }
+                Ok(())
+            }
+            _ => Err(broken()),
+        }
+    }
+}
+
+fn broken() -> Defect {
+    Defect::new(Code::Decode, "a page header that cannot be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// type 0, uncompressed 10, compressed 4, then four bytes of page.
+    const SMALL: [u8; 11] = [0x15, 0x00, 0x15, 0x14, 0x15, 0x08, 0x00, 1, 2, 3, 4];
+
+    #[test]
+    fn a_small_page_passes() {
+        assert!(check_pages(&SMALL, &Limits::default()).is_ok());
+    }
+
+    #[test]
+    fn a_page_beyond_the_limit_is_refused_before_it_is_read() {
+        let limits = Limits { page_bytes: 9, ..Limits::default() };
+        assert_eq!(check_pages(&SMALL, &limits).unwrap_err().code, Code::LimitMemory);
+    }
+
+    #[test]
+    fn a_page_beyond_its_chunk_is_refused() {
+        assert_eq!(check_pages(&SMALL[..9], &Limits::default()).unwrap_err().code, Code::Decode);
+        assert_eq!(check_pages(&[0; 16], &Limits::default()).unwrap_err().code, Code::Decode);
+        assert_eq!(check_pages(&[0xff; 64], &Limits::default()).unwrap_err().code, Code::Decode);
+    }
+}

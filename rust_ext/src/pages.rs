@@ -1,0 +1,412 @@
+//! Column chunks → row lengths and dictionary codes, page by page.
+//!
+//! Values are never decoded one by one where the page is dictionary-encoded: the indices are the
+//! codes. Pages of any other encoding are decoded by the `parquet` crate and their values interned,
+//! so that everything above sees codes and one small dictionary. A page may end inside a row.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use parquet::basic::Encoding;
+use parquet::column::page::{Page, PageReader};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::serialized_reader::SerializedPageReader;
+
+use crate::dictionary::{Dictionary, decode_dictionary};
+use crate::error::{Code, Defect, Result};
+use crate::footer::{Footer, Leaf, Store, unreadable};
+use crate::hybrid::{Hybrid, Piece};
+use crate::limits::Limits;
+use crate::page_header::check_pages;
+use crate::plain::PlainValues;
+
+/// The bytes of one column chunk under their offsets in the file.
+struct Chunk {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Length for Chunk {
+    fn len(&self) -> u64 {
+        self.start.saturating_add(self.bytes.len() as u64)
+    }
+}
+
+impl ChunkReader for Chunk {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        let length = self.len().saturating_sub(start);
+        Ok(self.get_bytes(start, usize::try_from(length)?)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let outside = || ParquetError::EOF("a page outside its column chunk".to_owned());
+        let from = usize::try_from(start.checked_sub(self.start).ok_or_else(outside)?)?;
+        let to = from.checked_add(length).ok_or_else(outside)?;
+        if to > self.bytes.len() { Err(outside()) } else { Ok(self.bytes.slice(from..to)) }
+    }
+}
+
+/// The values of one data page.
+enum Values {
+    /// Dictionary indices.
+    Indices(Hybrid),
+    /// Anything else, decoded on demand.
+    Plain(PlainValues),
+}
+
+/// A data page whose values are not used up.
+struct OpenPage {
+    values: Values,
+    /// Values that belong to rows already measured.
+    ready: usize,
+}
+
+/// The levels of the page that is being measured.
+struct Levels {
+    rep: Hybrid,
+    def: Hybrid,
+    left: usize,
+}
+
+/// A row whose end has not been seen.
+#[derive(Clone, Copy, Default)]
+struct OpenRow {
+    values: u64,
+    nulls: u64,
+    null_list: bool,
+}
+
+/// The shape of a row of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowShape {
+    /// Values that are there.
+    pub values: u32,
+    /// Null elements, or for a text column 1 where the text is null.
+    pub nulls: u32,
+    /// The whole list is null.
+    pub null_list: bool,
+}
+
+/// One column of one row group, read forward once.
+pub struct ColumnPages {
+    reader: SerializedPageReader<Chunk>,
+    leaf: Leaf,
+    limits: Limits,
+    dictionary: Dictionary,
+    pages: VecDeque<OpenPage>,
+    levels: Option<Levels>,
+    row: Option<OpenRow>,
+    rows: u64,
+    bytes: u64,
+    scratch: Vec<u32>,
+}
+
+impl ColumnPages {
+    /// Fetches the chunk, checks its page headers, and stands before its first row.
+    ///
+    /// # Errors
+    /// `E_FOOTER` where the chunk cannot lie where the footer says, `E_IO`, `E_DECODE`, `E_LIMIT_MEMORY`.
+    pub fn open(store: &dyn Store, footer: &Footer, group: usize, leaf: Leaf, limits: &Limits) -> Result<Self> {
+        let misplaced = || Defect::new(Code::Footer, "a column chunk cannot lie where the footer says");
+        let row_group = footer.meta.row_groups().get(group).ok_or_else(misplaced)?;
+        let meta: &ColumnChunkMetaData = row_group.columns().get(leaf.index).ok_or_else(misplaced)?;
+        if meta.file_path().is_some_and(|p| !p.is_empty()) {
+            return Err(Defect::new(Code::Footer, "a column chunk in another file is not followed"));
+        }
+        let offset = match meta.dictionary_page_offset() {
+            Some(dictionary) if dictionary > 0 => dictionary,
+            _ => meta.data_page_offset(),
+        };
+        let (start, length) =
+            (u64::try_from(offset).map_err(|_| misplaced())?, u64::try_from(meta.compressed_size()).map_err(|_| misplaced())?);
+        if start < 4 || start.checked_add(length).is_none_or(|end| end > footer.start) {
+            return Err(misplaced());
+        }
+        if length > limits.batch_bytes.saturating_mul(4) {
+            return Err(Defect::new(Code::LimitMemory, format!("a column chunk of {length} bytes")));
+        }
+        let bytes = store.read(start, usize::try_from(length).map_err(|_| misplaced())?).map_err(|e| unreadable(&e))?;
+        check_pages(&bytes, limits)?;
+        let rows = usize::try_from(row_group.num_rows()).map_err(|_| misplaced())?;
+        // The reader takes its range from the chunk's own metadata, which was checked above.
+        let reader = SerializedPageReader::new(Arc::new(Chunk { start, bytes }), meta, rows, None)?;
+        Ok(Self {
+            reader,
+            leaf,
+            limits: *limits,
+            dictionary: Dictionary::new(leaf.physical),
+            pages: VecDeque::new(),
+            levels: None,
+            row: None,
+            rows: 0,
+            bytes: length,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Bytes fetched.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The distinct values seen so far; codes point into it.
+    #[must_use]
+    pub fn dictionary(&self) -> &Dictionary {
+        &self.dictionary
+    }
+
+    /// Whether values come from pages without dictionary indices, so that codes appear as they are read.
+    #[must_use]
+    pub fn is_interning(&self) -> bool {
+        self.dictionary.is_interning()
+    }
+
+    /// Measures up to `want` further rows, stopping early once `budget` values are passed.
+    ///
+    /// # Errors
+    /// `E_DECODE`, `E_LIMIT_LIST_LEN` with the row inside this row group.
+    pub fn measure(&mut self, want: usize, budget: usize, out: &mut Vec<RowShape>) -> Result<()> {
+        let (mut done, mut total) = (0_usize, 0_u64);
+        while done < want && total <= budget as u64 {
+            if self.levels.as_ref().is_none_or(|l| l.left == 0) && !self.next_page()? {
+                if let Some(row) = self.row.take() {
+                    total = total.saturating_add(row.values);
+                    out.push(self.shape(row));
+                }
+                return Ok(());
+            }
+            let Some(levels) = self.levels.as_mut() else { break };
+            let (rep, rep_run) = levels.rep.peek()?;
+            if rep == 0 && let Some(row) = self.row.take() {
+                total = total.saturating_add(row.values);
+                let shape = self.shape(row);
+                out.push(shape);
+                done = done.saturating_add(1);
+                continue;
+            }
+            let (def, def_run) = levels.def.peek()?;
+            let run = if rep == 0 { 1 } else { rep_run.min(def_run).min(levels.left) };
+            if def > self.leaf.max_def || rep > 1 {
+                return Err(Defect::new(Code::Decode, "a level beyond the schema").at_row(self.rows));
+            }
+            levels.rep.advance(run);
+            levels.def.advance(run);
+            levels.left = levels.left.saturating_sub(run);
+            if rep == 0 {
+                self.row = Some(OpenRow::default());
+            }
+            let Some(row) = self.row.as_mut() else {
+                return Err(Defect::new(Code::Decode, "a column chunk begins inside a row"));
+            };
+            if def == self.leaf.max_def {
+                row.values = row.values.saturating_add(run as u64);
+                if let Some(page) = self.pages.back_mut() {
+                    page.ready = page.ready.saturating_add(run);
+                }
+            } else if def >= self.leaf.entry_def {
+                row.nulls = row.nulls.saturating_add(run as u64);
+            } else if def.saturating_add(1) < self.leaf.entry_def {
+                row.null_list = true;
+            }
+            if row.values.saturating_add(row.nulls) > self.limits.list_length {
+                return Err(Defect::new(
+                    Code::LimitListLength,
+                    format!("a cell of more than {} entries", self.limits.list_length),
+                )
+                .at_row(self.rows));
+            }
+        }
+        Ok(())
+    }
+
+    fn shape(&mut self, row: OpenRow) -> RowShape {
+        self.rows = self.rows.saturating_add(1);
+        // Both are bounded by the list limit.
+        RowShape {
+            values: u32::try_from(row.values).unwrap_or(u32::MAX),
+            nulls: u32::try_from(row.nulls).unwrap_or(u32::MAX),
+            null_list: row.null_list,
+        }
+    }
+
+    /// Appends the codes of the next `n` values of measured rows.
+    ///
+    /// # Errors
+    /// `E_DECODE` where the page holds fewer values than its levels say.
+    pub fn codes(&mut self, n: usize, out: &mut Vec<u32>) -> Result<()> {
+        let start = out.len();
+        out.resize(start.saturating_add(n), 0);
+        let mut rest = out.get_mut(start..).unwrap_or_default();
+        while !rest.is_empty() {
+            let take = self.front(rest.len())?;
+            let Some((head, tail)) = rest.split_at_mut_checked(take) else { break };
+            if let Some(page) = self.pages.front_mut() {
+                match &mut page.values {
+                    Values::Indices(indices) => indices.fill(head)?,
+                    Values::Plain(plain) => plain.intern(head, &mut self.dictionary, &self.limits)?,
+                }
+                page.ready = page.ready.saturating_sub(take);
+            }
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    /// Hands the codes of the next `n` values to `visit`, runs as runs.
+    ///
+    /// # Errors
+    /// As [`Self::codes`].
+    pub fn visit(&mut self, mut n: usize, mut visit: impl FnMut(Piece<'_>)) -> Result<()> {
+        while n > 0 {
+            let take = self.front(n)?;
+            if let Some(page) = self.pages.front_mut() {
+                match &mut page.values {
+                    Values::Indices(indices) => indices.visit(take, &mut visit)?,
+                    Values::Plain(plain) => {
+                        self.scratch.clear();
+                        self.scratch.resize(take, 0);
+                        plain.intern(&mut self.scratch, &mut self.dictionary, &self.limits)?;
+                        visit(Piece::Each(&self.scratch));
+                    }
+                }
+                page.ready = page.ready.saturating_sub(take);
+            }
+            n = n.saturating_sub(take);
+        }
+        Ok(())
+    }
+
+    /// Passes over the next `n` values.
+    ///
+    /// # Errors
+    /// As [`Self::codes`].
+    pub fn skip(&mut self, mut n: usize) -> Result<()> {
+        while n > 0 {
+            let take = self.front(n)?;
+            if let Some(page) = self.pages.front_mut() {
+                match &mut page.values {
+                    Values::Indices(indices) => indices.skip(take)?,
+                    Values::Plain(plain) => plain.skip(take)?,
+                }
+                page.ready = page.ready.saturating_sub(take);
+            }
+            n = n.saturating_sub(take);
+        }
+        Ok(())
+    }
+
+    /// How many of `n` values the front page can give; used-up pages are dropped.
+    fn front(&mut self, n: usize) -> Result<usize> {
+        loop {
+            match self.pages.front() {
+                Some(page) if page.ready > 0 => return Ok(page.ready.min(n)),
+                Some(_) if self.pages.len() > 1 => {
+                    self.pages.pop_front();
+                }
+                _ => return Err(Defect::new(Code::Decode, "values are asked for that were not measured")),
+            }
+        }
+    }
+
+    /// Opens the next data page; false at the end of the chunk.
+    fn next_page(&mut self) -> Result<bool> {
+        while let Some(page) = self.reader.get_next_page()? {
+            match page {
+                Page::DictionaryPage { buf, num_values, encoding, .. } => {
+                    if !self.dictionary.is_empty() || !self.pages.is_empty() {
+                        return Err(Defect::new(Code::Decode, "a second dictionary page"));
+                    }
+                    if !matches!(encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY) {
+                        return Err(Defect::new(Code::Decode, format!("a dictionary page in {encoding}")));
+                    }
+                    decode_dictionary(&buf, num_values, &mut self.dictionary, &self.limits)?;
+                }
+                Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {
+                    let levels = [(self.leaf.in_list, rep_level_encoding), (self.leaf.max_def > 0, def_level_encoding)];
+                    if levels.iter().any(|(there, encoding)| *there && *encoding != Encoding::RLE) {
+                        return Err(Defect::new(Code::Decode, "levels in the deprecated BIT_PACKED encoding"));
+                    }
+                    let mut rest = buf;
+                    let rep = if self.leaf.in_list { prefixed(&mut rest, 1)? } else { Hybrid::constant(0) };
+                    let def = self.definition(|width| prefixed(&mut rest, width))?;
+                    self.push(rep, def, rest, num_values, encoding)?;
+                    return Ok(true);
+                }
+                Page::DataPageV2 { buf, num_values, encoding, def_levels_byte_len, rep_levels_byte_len, .. } => {
+                    let mut rest = buf;
+                    let rep_bytes = front_bytes(&mut rest, rep_levels_byte_len)?;
+                    let def_bytes = front_bytes(&mut rest, def_levels_byte_len)?;
+                    let rep = if self.leaf.in_list { Hybrid::new(rep_bytes, 1)? } else { Hybrid::constant(0) };
+                    let def = self.definition(|width| Hybrid::new(def_bytes, width))?;
+                    self.push(rep, def, rest, num_values, encoding)?;
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn definition(&self, read: impl FnOnce(u8) -> Result<Hybrid>) -> Result<Hybrid> {
+        match self.leaf.max_def {
+            0 => Ok(Hybrid::constant(0)),
+            1 => read(1),
+            _ => read(2),
+        }
+    }
+
+    fn push(&mut self, rep: Hybrid, def: Hybrid, mut rest: Bytes, num_values: u32, encoding: Encoding) -> Result<()> {
+        let left = num_values as usize;
+        let values = if matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY) {
+            let width = if rest.is_empty() { 0 } else { rest.get_u8() };
+            Values::Indices(Hybrid::new(rest, width)?)
+        } else {
+            let present = count_level(def.clone(), self.leaf.max_def, left)?;
+            self.dictionary.start_interning();
+            Values::Plain(PlainValues::new(self.leaf.physical, encoding, rest, present)?)
+        };
+        if self.pages.front().is_some_and(|page| page.ready == 0) {
+            self.pages.pop_front();
+        }
+        self.pages.push_back(OpenPage { values, ready: 0 });
+        self.levels = Some(Levels { rep, def, left });
+        Ok(())
+    }
+}
+
+/// How many of the next `n` levels equal `level`.
+fn count_level(mut levels: Hybrid, level: u32, mut n: usize) -> Result<usize> {
+    let mut count = 0_usize;
+    while n > 0 {
+        let (value, run) = levels.peek()?;
+        let run = run.min(n);
+        if value == level {
+            count = count.saturating_add(run);
+        }
+        levels.advance(run);
+        n = n.saturating_sub(run);
+    }
+    Ok(count)
+}
+
+fn front_bytes(rest: &mut Bytes, length: u32) -> Result<Bytes> {
+    let length = length as usize;
+    if length > rest.len() {
+        return Err(Defect::new(Code::Decode, "levels reach beyond their page"));
+    }
+    Ok(rest.split_to(length))
+}
+
+/// Levels of a v1 page: four bytes of length, then the stream.
+fn prefixed(rest: &mut Bytes, width: u8) -> Result<Hybrid> {
+    if rest.len() < 4 {
+        return Err(Defect::new(Code::Decode, "a page too short for its levels"));
+    }
+    let length = rest.get_u32_le();
+    Hybrid::new(front_bytes(rest, length)?, width)
+}

@@ -1,0 +1,290 @@
+//! The border to Python: convert, release the GIL, map errors, stop panics.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::error::{Code, Defect, Failure};
+use crate::genes::GeneSums;
+use crate::limits::Limits;
+use crate::partials::{add_part, gene_statistics};
+use crate::probe::{ShardFacts, probe_shard, ranges};
+use crate::scan::{KEYS, Receipt, ScanRequest, Stats, scan_cells};
+use crate::table::{Column, PartFacts};
+use crate::vocabulary::{Joins, Vocabulary};
+
+/// Raises `tahoe_engine.errors.ShardError`.
+fn shard_error(py: Python<'_>, shard: &str, defect: &Defect) -> PyErr {
+    let raise = || -> PyResult<PyErr> {
+        let class = py.import("tahoe_engine.errors")?.getattr("ShardError")?;
+        let fields = (shard, defect.row_group, defect.row, defect.code.as_str(), defect.reason.as_str());
+        Ok(PyErr::from_value(class.call1(fields)?))
+    };
+    raise().unwrap_or_else(|error| error)
+}
+
+/// Runs `work` without the GIL. A panic becomes an ordinary error: pyo3's own is no `Exception`, and a
+/// Dask task that raises it never returns.
+fn guarded<T: Send>(py: Python<'_>, shard: &str, work: impl FnOnce() -> Result<T, Failure> + Send) -> PyResult<T> {
+    match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(Failure::Shard(defect))) => Err(shard_error(py, shard, &defect)),
+        Ok(Err(Failure::Output(error, path))) => {
+            let text = error.to_string();
+            Err(match error.raw_os_error() {
+                Some(number) => PyOSError::new_err((number, text, path)),
+                None => PyOSError::new_err(format!("{path}: {text}")),
+            })
+        }
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|s| (*s).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            // A panic while reading hostile bytes is the shard's fault for the user, and ours to mend.
+            Err(shard_error(py, shard, &Defect::new(Code::Panic, format!("the core stopped: {text}"))))
+        }
+    }
+}
+
+fn limits_of(limits: HashMap<String, u64>) -> PyResult<Limits> {
+    let mut all = Limits::default();
+    for (name, value) in limits {
+        if !all.set(&name, value) {
+            return Err(PyValueError::new_err(format!("no limit named {name:?}")));
+        }
+    }
+    Ok(all)
+}
+
+/// The genes of a data set.
+#[pyclass(name = "Vocabulary", frozen, module = "tahoe_engine._rust")]
+struct PyVocabulary(Arc<Vocabulary>);
+
+#[pymethods]
+impl PyVocabulary {
+    #[new]
+    fn new(tokens: Vec<i64>, mitochondrial: Vec<bool>) -> PyResult<Self> {
+        let made = Vocabulary::new(tokens, mitochondrial).map_err(|d| PyValueError::new_err(d.reason))?;
+        Ok(Self(Arc::new(made)))
+    }
+
+    #[getter]
+    fn n_genes(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Names of cell lines and doses of wells.
+#[pyclass(name = "Joins", frozen, module = "tahoe_engine._rust")]
+struct PyJoins(Arc<Joins>);
+
+#[pymethods]
+impl PyJoins {
+    #[new]
+    fn new(cell_names: HashMap<String, String>, doses_um: HashMap<String, f64>) -> Self {
+        Self(Arc::new(Joins { cell_names, doses_um }))
+    }
+}
+
+fn part_dict<'py>(py: Python<'py>, facts: &PartFacts) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("rows", facts.rows)?;
+    dict.set_item("size", facts.size)?;
+    dict.set_item("sha256", &facts.sha256)?;
+    dict.set_item("digest", &facts.digest)?;
+    Ok(dict)
+}
+
+fn facts_dict<'py>(py: Python<'py>, facts: &ShardFacts) -> PyResult<Bound<'py, PyDict>> {
+    let meta = facts.footer.meta.file_metadata();
+    let dict = PyDict::new(py);
+    dict.set_item("size", facts.footer.size)?;
+    dict.set_item("footer_digest", &facts.footer.digest)?;
+    dict.set_item("n_rows", meta.num_rows())?;
+    let rows: Vec<i64> = facts.footer.meta.row_groups().iter().map(parquet::file::metadata::RowGroupMetaData::num_rows).collect();
+    dict.set_item("row_groups", rows)?;
+    dict.set_item("created_by", meta.created_by())?;
+    let keys = meta.key_value_metadata();
+    dict.set_item("huggingface", keys.is_some_and(|keys| keys.iter().any(|k| k.key == "huggingface")))?;
+    let mut columns = Vec::new();
+    for column in &facts.columns {
+        let item = PyDict::new(py);
+        item.set_item("name", &column.name)?;
+        item.set_item("type", &column.kind)?;
+        item.set_item("codecs", column.codecs.iter().collect::<Vec<_>>())?;
+        item.set_item("encodings", column.encodings.iter().collect::<Vec<_>>())?;
+        item.set_item("compressed_bytes", column.compressed)?;
+        item.set_item("uncompressed_bytes", column.uncompressed)?;
+        item.set_item("n_values", column.values)?;
+        columns.push(item);
+    }
+    dict.set_item("columns", columns)?;
+    dict.set_item("extra_columns", &facts.layout.extra)?;
+    let range = PyDict::new(py);
+    range.set_item("plate", ranges(facts, "plate"))?;
+    range.set_item("sample", ranges(facts, "sample"))?;
+    dict.set_item("ranges", range)?;
+    let values = PyDict::new(py);
+    for (name, distinct) in &facts.values {
+        values.set_item(name, distinct.iter().collect::<Vec<_>>())?;
+    }
+    dict.set_item("values", values)?;
+    Ok(dict)
+}
+
+fn receipt_dict<'py>(py: Python<'py>, receipt: &Receipt) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    let coded = |counts: &std::collections::BTreeMap<Code, u64>| -> Vec<(&'static str, u64)> {
+        counts.iter().map(|(code, n)| (code.as_str(), *n)).collect()
+    };
+    dict.set_item("rows_in", receipt.rows_in)?;
+    dict.set_item("kept", receipt.kept)?;
+    dict.set_item("filtered", receipt.filtered.clone())?;
+    dict.set_item("rejected", coded(&receipt.rejected).into_iter().collect::<HashMap<_, _>>())?;
+    dict.set_item("warnings", coded(&receipt.warnings).into_iter().collect::<HashMap<_, _>>())?;
+    dict.set_item("bytes_read", receipt.bytes_read)?;
+    dict.set_item("row_groups_read", receipt.groups_read)?;
+    dict.set_item("row_groups_skipped", receipt.groups_skipped)?;
+    dict.set_item("extra_columns", &receipt.extra_columns)?;
+    let wanted = PyDict::new(py);
+    for (key, rows) in &receipt.wanted_rows {
+        wanted.set_item(format!("{key}s"), rows.iter().cloned().collect::<HashMap<_, _>>())?;
+    }
+    dict.set_item("wanted_rows", wanted)?;
+    dict.set_item("sample_runs", receipt.sample_runs.clone())?;
+    dict.set_item("cells", receipt.cells.as_ref().map(|facts| part_dict(py, facts)).transpose()?)?;
+    dict.set_item("genes", receipt.genes.as_ref().map(|facts| part_dict(py, facts)).transpose()?)?;
+    Ok(dict)
+}
+
+#[pyfunction]
+#[pyo3(name = "probe_shard", signature = (path, shard, limits, values=false))]
+fn py_probe_shard<'py>(
+    py: Python<'py>,
+    path: &str,
+    shard: &str,
+    limits: HashMap<String, u64>,
+    values: bool,
+) -> PyResult<Bound<'py, PyDict>> {
+    let limits = limits_of(limits)?;
+    let facts = guarded(py, shard, || Ok(probe_shard(path, &limits, values)?))?;
+    facts_dict(py, &facts)
+}
+
+#[pyfunction]
+#[pyo3(name = "scan_cells", signature = (path, part, *, shard, stats, vocabulary, joins, size, footer_digest, genes_part=None,
+    cell_lines=None, drugs=None, plates=None, samples=None, first_row=0, last_row=None, min_genes=0,
+    bad_rows="quarantine", limits=None))]
+#[allow(clippy::too_many_arguments, reason = "keyword arguments of the Python function")]
+fn py_scan_cells<'py>(
+    py: Python<'py>,
+    path: &str,
+    part: &str,
+    shard: &str,
+    stats: &str,
+    vocabulary: &PyVocabulary,
+    joins: &PyJoins,
+    size: u64,
+    footer_digest: &str,
+    genes_part: Option<&str>,
+    cell_lines: Option<HashSet<String>>,
+    drugs: Option<HashSet<String>>,
+    plates: Option<HashSet<String>>,
+    samples: Option<HashSet<String>>,
+    first_row: u64,
+    last_row: Option<u64>,
+    min_genes: u32,
+    bad_rows: &str,
+    limits: Option<HashMap<String, u64>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let stats = match stats {
+        "summary" => Stats::Summary,
+        "qc" => Stats::Qc,
+        "all" => Stats::All,
+        other => return Err(PyValueError::new_err(format!("stats must be summary, qc or all, not {other:?}"))),
+    };
+    let reject_rows = match bad_rows {
+        "quarantine" => false,
+        "reject" => true,
+        other => return Err(PyValueError::new_err(format!("bad_rows must be quarantine or reject, not {other:?}"))),
+    };
+    if (stats == Stats::All) != genes_part.is_some() {
+        return Err(PyValueError::new_err("genes_part belongs to stats=\"all\" and to no other"));
+    }
+    let request = ScanRequest {
+        path,
+        shard,
+        part,
+        genes_part,
+        stats,
+        identity: Some((size, footer_digest)),
+        vocabulary: &vocabulary.0,
+        joins: &joins.0,
+        wanted: [samples, drugs, cell_lines, plates],
+        rows: (first_row, last_row.unwrap_or(u64::MAX)),
+        min_genes,
+        reject_rows,
+        limits: limits_of(limits.unwrap_or_default())?,
+    };
+    let receipt = guarded(py, shard, || scan_cells(&request))?;
+    receipt_dict(py, &receipt)
+}
+
+#[pyfunction]
+#[pyo3(name = "merge_genes")]
+fn py_merge_genes<'py>(
+    py: Python<'py>,
+    parts: Vec<String>,
+    vocabulary: &PyVocabulary,
+    n_cells: u64,
+) -> PyResult<Bound<'py, PyDict>> {
+    let vocabulary = &vocabulary.0;
+    let table = guarded(py, "genes", || {
+        let mut sums = vec![GeneSums::default(); vocabulary.len()];
+        for part in &parts {
+            add_part(part, vocabulary, &mut sums)
+                .map_err(|d| Defect { reason: format!("{part}: {}", d.reason), ..d })?;
+        }
+        Ok(gene_statistics(&sums, n_cells))
+    })?;
+    let dict = PyDict::new(py);
+    for (name, column) in &table {
+        let bytes: Vec<u8> = match column {
+            Column::U64(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Column::F64(values) => values.iter().flat_map(|v| v.unwrap_or(f64::NAN).to_le_bytes()).collect(),
+            _ => return Err(PyRuntimeError::new_err("a gene column of another type")),
+        };
+        dict.set_item(name, PyBytes::new(py, &bytes))?;
+    }
+    Ok(dict)
+}
+
+/// Changes whenever a number could.
+#[pyfunction]
+fn core_version() -> &'static str {
+    concat!(env!("CARGO_PKG_VERSION"), "+cells1")
+}
+
+/// The compiled core of tahoe-engine.
+#[pymodule]
+fn _rust(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyVocabulary>()?;
+    module.add_class::<PyJoins>()?;
+    module.add_function(wrap_pyfunction!(py_probe_shard, module)?)?;
+    module.add_function(wrap_pyfunction!(py_scan_cells, module)?)?;
+    module.add_function(wrap_pyfunction!(py_merge_genes, module)?)?;
+    module.add_function(wrap_pyfunction!(core_version, module)?)?;
+    let defaults = PyDict::new(module.py());
+    for (name, value) in Limits::default().entries() {
+        defaults.set_item(name, value)?;
+    }
+    module.add("DEFAULT_LIMITS", defaults)?;
+    module.add("FILTER_KEYS", KEYS.to_vec())?;
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The text columns of a row group: categories as codes, cell ids as bytes.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::error::{Code, Defect, Result};
+use crate::footer::{Footer, Leaf, Store};
+use crate::limits::Limits;
+use crate::pages::{ColumnPages, RowShape};
+
+/// The category of a null text, before it is read as ''.
+const NULL: u32 = u32::MAX;
+
+/// A text column of few distinct values over a whole shard.
+pub struct Category {
+    /// The distinct texts in order of their first row.
+    pub names: Vec<String>,
+    /// Category of each kept row.
+    pub kept: Vec<u32>,
+    /// Rows read of each category.
+    pub rows: Vec<u64>,
+    strip: bool,
+    index: HashMap<String, u32>,
+    wanted: Option<HashSet<String>>,
+    passes: Vec<bool>,
+}
+
+impl Category {
+    /// `strip` takes blanks off both ends; `wanted` are the values to keep, none for all.
+    #[must_use]
+    pub fn new(strip: bool, wanted: Option<HashSet<String>>) -> Self {
+        Self { names: vec![], kept: vec![], rows: vec![], strip, index: HashMap::new(), wanted, passes: vec![] }
+    }
+
+    fn of(&mut self, text: &[u8]) -> Result<u32> {
+        let text = std::str::from_utf8(text).map_err(|_| not_utf8(text))?;
+        let text = if self.strip { text.trim() } else { text };
+        if let Some(code) = self.index.get(text) {
+            return Ok(*code);
+        }
+        let code = u32::try_from(self.names.len()).map_err(|_| Defect::new(Code::LimitMemory, "too many categories"))?;
+        self.passes.push(self.wanted.as_ref().is_none_or(|wanted| wanted.contains(text)));
+        self.names.push(text.to_owned());
+        self.rows.push(0);
+        self.index.insert(text.to_owned(), code);
+        Ok(code)
+    }
+
+    /// Counts a row that was read, and tells whether its value is wanted.
+    pub fn count(&mut self, code: u32) -> bool {
+        if let Some(rows) = self.rows.get_mut(code as usize) {
+            *rows = rows.saturating_add(1);
+        }
+        self.passes.get(code as usize).copied().unwrap_or(false)
+    }
+
+    /// Wanted values with the rows that have them.
+    #[must_use]
+    pub fn wanted_rows(&self) -> Option<Vec<(String, u64)>> {
+        let wanted = self.wanted.as_ref()?;
+        let rows_of = |name: &String| self.index.get(name).and_then(|c| self.rows.get(*c as usize)).copied().unwrap_or(0);
+        let mut rows: Vec<_> = wanted.iter().map(|name| (name.clone(), rows_of(name))).collect();
+        rows.sort_unstable();
+        Some(rows)
+    }
+
+    /// The wanted values.
+    #[must_use]
+    pub fn wanted(&self) -> Option<&HashSet<String>> {
+        self.wanted.as_ref()
+    }
+}
+
+fn not_utf8(text: &[u8]) -> Defect {
+    let shown = text.get(..32).unwrap_or(text).escape_ascii();
+    Defect::new(Code::Utf8, format!("a text that is not UTF-8: \"{shown}\""))
+}
+
+/// One text column of one row group.
+pub struct TextPages {
+    pages: ColumnPages,
+    shapes: Vec<RowShape>,
+    codes: Vec<u32>,
+    /// Category of a local code, for columns that are categories.
+    global: Vec<u32>,
+    /// Null texts met.
+    pub nulls: u64,
+}
+
+impl TextPages {
+    /// Opens the column.
+    ///
+    /// # Errors
+    /// As [`ColumnPages::open`].
+    pub fn open(store: &dyn Store, footer: &Footer, group: usize, leaf: Leaf, limits: &Limits) -> Result<Self> {
+        let pages = ColumnPages::open(store, footer, group, leaf, limits)?;
+        Ok(Self { pages, shapes: vec![], codes: vec![], global: vec![], nulls: 0 })
+    }
+
+    /// Bytes fetched.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.pages.bytes()
+    }
+
+    /// The local codes of the next `n` rows, `NULL` for a null.
+    fn read(&mut self, n: usize, out: &mut Vec<u32>) -> Result<()> {
+        self.shapes.clear();
+        self.codes.clear();
+        out.clear();
+        self.pages.measure(n, usize::MAX, &mut self.shapes)?;
+        if self.shapes.len() != n {
+            return Err(Defect::new(Code::Decode, "a text column has fewer rows than its row group"));
+        }
+        let there = self.shapes.iter().filter(|shape| shape.values > 0).count();
+        self.pages.codes(there, &mut self.codes)?;
+        let mut codes = self.codes.iter();
+        for shape in &self.shapes {
+            let code = if shape.values > 0 { codes.next().copied().unwrap_or(NULL) } else { NULL };
+            self.nulls = self.nulls.saturating_add(u64::from(shape.values == 0));
+            out.push(code);
+        }
+        Ok(())
+    }
+
+    /// The categories of the next `n` rows.
+    ///
+    /// # Errors
+    /// `E_UTF8`, `E_DECODE`, `E_LIMIT_STRING`.
+    pub fn categories(&mut self, n: usize, category: &mut Category, out: &mut Vec<u32>) -> Result<()> {
+        self.read(n, out)?;
+        let texts = self.pages.dictionary().texts();
+        for text in texts.iter().skip(self.global.len()) {
+            self.global.push(category.of(text)?);
+        }
+        for code in out {
+            *code = match *code {
+                NULL => category.of(b"")?,
+                local => *self.global.get(local as usize).ok_or_else(beyond)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Appends the texts of those of the next rows for which `keep` is true.
+    ///
+    /// # Errors
+    /// As [`Self::categories`].
+    pub fn texts(&mut self, keep: &[bool], codes: &mut Vec<u32>, bytes: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
+        self.read(keep.len(), codes)?;
+        for (code, _) in codes.iter().zip(keep).filter(|(_, keep)| **keep) {
+            if *code != NULL {
+                let text = self.pages.dictionary().texts().get(*code as usize).ok_or_else(beyond)?;
+                if std::str::from_utf8(text).is_err() {
+                    return Err(not_utf8(text));
+                }
+                bytes.extend_from_slice(text);
+            }
+            ends.push(bytes.len());
+        }
+        Ok(())
+    }
+}
+
+fn beyond() -> Defect {
+    Defect::new(Code::Decode, "a text index beyond its dictionary")
+}
