@@ -79,10 +79,10 @@ wheel: env  ## build the wheel and try it in an empty environment in another fol
 	$(BIN)/python tests/wheel.py --python "$(PYTHON)" --dist dist --lock requirements/core.lock
 
 bench: build  ## measure against Polars, DuckDB and pyarrow on the same shards: a table and bench-results/
-	$(BIN)/python tests/bench/peers.py
+	PYTHONPATH=tests $(BIN)/python -m bench all
 
 bench-smoke: build  ## the benchmarks at a tiny size: they run, nothing is timed
-	$(BIN)/python tests/bench/peers.py --smoke
+	PYTHONPATH=tests $(BIN)/python -m bench --smoke
 
 fuzz: build  ## mutate Tahoe-shaped shards and read them: 100,000 by default (FUZZ_RUNS)
 	cargo test $(CARGO_FLAGS) --test fuzz -- --ignored --nocapture

@@ -62,7 +62,7 @@ def merge(scanned: Sequence[Scanned], *, tables: Tables = strategies.TABLES, raw
     from tahoe_engine import _rust
 
     n_cells = sum(one.receipt["kept"] for one in scanned)
-    merged = _rust.merge_genes([str(one.genes) for one in scanned], build_vocabulary(tables), n_cells)
+    merged: dict[str, bytes] = _rust.merge_genes([str(one.genes) for one in scanned], build_vocabulary(tables), n_cells)
     if raw:
         return merged
     return {

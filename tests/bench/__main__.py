@@ -1,0 +1,75 @@
+"""`python -m bench peers|scaling|memory|scheduling|rehearsal|all`: measure, print a table, write JSON.
+
+Nothing here fails because it was slow. `--smoke` runs everything at a tiny size and compares the results instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from bench.atlas import ROWS_OF_A_SHARD, make_atlas
+from bench.peers import compare_peers, compare_results
+from bench.report import write_report
+from bench.scale import compare_memory, compare_workers, rehearse, schedule_nothing
+
+BENCHMARKS = ("peers", "scaling", "memory", "scheduling", "rehearsal")
+SHARDS_OF_TAHOE = 3388
+
+
+def read_arguments() -> argparse.Namespace:
+    """Sizes; the defaults are those of docs/benchmarks.md."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("benchmark", choices=[*BENCHMARKS, "all"], nargs="?", default="peers")
+    parser.add_argument("--shards", type=int, default=12, help="shards of the made-up atlas")
+    parser.add_argument("--few", type=int, default=3, help="shards that are subtracted in `peers`")
+    parser.add_argument("--rows", type=int, default=ROWS_OF_A_SHARD, help="cells a shard")
+    parser.add_argument("--repeat", type=int, default=3, help="turns; the median is told")
+    parser.add_argument("--links", type=int, default=64, help="shards of `scaling`")
+    parser.add_argument("--names", type=int, default=SHARDS_OF_TAHOE, help="shards of `scheduling` and `rehearsal`")
+    parser.add_argument("--workers", type=int, default=2, help="workers of `scheduling` and `rehearsal`")
+    parser.add_argument("--stats", default="all", help="what `scaling`, `memory` and `rehearsal` compute")
+    parser.add_argument("--only", default="", help="contestants of `peers`, comma-separated")
+    parser.add_argument("--results", type=Path, default=Path("bench-results"))
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes: does everything run, and agree?")
+    asked = parser.parse_args()
+    if asked.smoke:
+        tiny = {"shards": 3, "few": 1, "rows": 200, "repeat": 1, "links": 4, "names": 12, "stats": "all"}
+        for name, value in tiny.items():
+            setattr(asked, name, value)
+        asked.benchmark, asked.results = "all", asked.results / "smoke"
+    return asked
+
+
+def main() -> None:
+    """Run what was asked for."""
+    asked = read_arguments()
+    place = asked.results / "scratch"
+    place.mkdir(parents=True, exist_ok=True)
+    atlas = make_atlas(asked.results, shards=asked.shards, rows=asked.rows)
+    sizes = {"shards": asked.shards, "rows": asked.rows}
+    chosen = BENCHMARKS if asked.benchmark == "all" else (asked.benchmark,)
+    if "peers" in chosen:
+        only = [name for name in asked.only.split(",") if name]
+        rows = compare_peers(atlas, place, few=asked.few, repeat=asked.repeat, only=only)
+        write_report(asked.results, "peers", sizes | {"few": asked.few, "repeat": asked.repeat}, rows)
+        if differing := compare_results(place):
+            raise SystemExit("these do not agree with the engine:\n" + "\n".join(differing))
+    if "scaling" in chosen:
+        rows = compare_workers(atlas, place, shards=asked.links, repeat=asked.repeat, stats=asked.stats)
+        write_report(asked.results, "scaling", sizes | {"links": asked.links, "stats": asked.stats}, rows)
+    if "memory" in chosen:
+        rows = compare_memory(atlas, place, shards=asked.few, stats=asked.stats)
+        write_report(asked.results, "memory", sizes | {"stats": asked.stats}, rows)
+    if "scheduling" in chosen:
+        rows = schedule_nothing(atlas, place, units=asked.names, workers=asked.workers)
+        write_report(asked.results, "scheduling", {}, rows)
+    if "rehearsal" in chosen:
+        rows = rehearse(atlas, place, shards=asked.names, workers=asked.workers, stats=asked.stats)
+        write_report(asked.results, "rehearsal", sizes | {"stats": asked.stats}, rows)
+    shutil.rmtree(place)
+
+
+if __name__ == "__main__":
+    main()
