@@ -264,7 +264,7 @@ impl Checker {
         }
         let entries = entries.saturating_sub(u32::from(marker));
         let mut oddities = self.finish(None, spectrum)?;
-        oddities.no_marker = !marker && first.is_some();
+        oddities.no_marker = !marker;
         oddities.empty = entries == 0;
         Ok(Row { genes: &[], codes: &[], ascending: true, spectrum, entries, oddities })
     }
@@ -296,7 +296,7 @@ impl Checker {
         let ascending = self.check_genes(genes, vocabulary)?;
         self.histogram.add(Piece::Each(codes));
         let mut oddities = self.finish(Some(codes), spectrum)?;
-        oddities.no_marker = !marker && !genes.is_empty();
+        oddities.no_marker = !marker;
         oddities.empty = genes.is_empty();
         let entries = u32::try_from(genes.len()).unwrap_or(u32::MAX);
         Ok(Row { genes, codes, ascending, spectrum, entries, oddities })

@@ -65,8 +65,8 @@ impl CellColumns {
         let [sample, drug, line, plate, moa] = categories;
         let doses: Vec<Option<f64>> = sample.names.iter().map(|name| joins.doses_um.get(name).copied()).collect();
         let dose = sample.kept.iter().map(|code| doses.get(*code as usize).copied().flatten()).collect();
-        let names = line.names.iter().map(|id| joins.cell_names.get(id).cloned().unwrap_or_default()).collect();
-        let cell_name = Column::Category(line.kept.clone(), names);
+        let names = line.names.iter().map(|id| joins.cell_names.get(id).cloned()).collect();
+        let cell_name = Column::Label(line.kept.clone(), names);
         let summary = |f: fn(&Summary) -> Option<f64>| Column::F64(self.summaries.iter().map(f).collect());
         let quality = |f: fn(&Quality) -> Option<f64>| Column::F64(self.qualities.iter().map(f).collect());
         let category = |c: Category| Column::Category(c.kept, c.names);
@@ -81,7 +81,7 @@ impl CellColumns {
             ("cell_line_id", category(line)),
             ("cell_name", cell_name),
             ("plate", category(plate)),
-            ("moa-fine", category(moa)),
+            ("moa-fine", Column::Label(moa.kept, moa.names.into_iter().map(Some).collect())),
         ];
         if self.quality {
             table.push(("n_genes_by_counts", Column::U32(self.qualities.iter().map(|q| q.n_genes_by_counts).collect())));

@@ -21,8 +21,10 @@ const SHORTEST: u64 = 12;
 pub const GENES: &str = "genes";
 /// The count column.
 pub const EXPRESSIONS: &str = "expressions";
-/// The text columns that every table of cells carries, in the order of [`Layout::texts`].
-pub const TEXTS: [&str; 6] = ["BARCODE_SUB_LIB_ID", "sample", "drug", "cell_line_id", "plate", "moa-fine"];
+/// The text columns that a shard must have, in the order of [`Layout::texts`].
+pub const TEXTS: [&str; 5] = ["BARCODE_SUB_LIB_ID", "sample", "drug", "cell_line_id", "plate"];
+/// The mechanism of action, which sister data sets may lack: it hangs on the drug, not on the cell.
+pub const MOA: &str = "moa-fine";
 /// Columns of a Tahoe shard that are known and not read.
 const KNOWN: [&str; 2] = ["canonical_smiles", "pubchem_cid"];
 
@@ -210,7 +212,9 @@ pub struct Layout {
     /// `expressions`.
     pub expressions: Leaf,
     /// The columns of [`TEXTS`].
-    pub texts: [Leaf; 6],
+    pub texts: [Leaf; 5],
+    /// [`MOA`], where there is such a column.
+    pub moa: Option<Leaf>,
     /// Columns that nobody asked for.
     pub extra: Vec<String>,
 }
@@ -244,15 +248,16 @@ pub fn find_layout(schema: &SchemaDescriptor) -> Result<Layout> {
         }
         Ok(leaf)
     };
-    let [a, b, c, d, e, f] = TEXTS;
+    let [a, b, c, d, e] = TEXTS;
     let layout = Layout {
         genes: leaf_of(GENES)?,
         expressions: leaf_of(EXPRESSIONS)?,
-        texts: [leaf_of(a)?, leaf_of(b)?, leaf_of(c)?, leaf_of(d)?, leaf_of(e)?, leaf_of(f)?],
+        texts: [leaf_of(a)?, leaf_of(b)?, leaf_of(c)?, leaf_of(d)?, leaf_of(e)?],
+        moa: if fields.iter().any(|f| f.name() == MOA) { Some(leaf_of(MOA)?) } else { None },
         extra: fields
             .iter()
             .map(|field| field.name())
-            .filter(|n| *n != GENES && *n != EXPRESSIONS && !TEXTS.contains(n) && !KNOWN.contains(n))
+            .filter(|n| *n != GENES && *n != EXPRESSIONS && !TEXTS.contains(n) && *n != MOA && !KNOWN.contains(n))
             .map(str::to_owned)
             .collect(),
     };

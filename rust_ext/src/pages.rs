@@ -174,7 +174,11 @@ impl ColumnPages {
     pub fn measure(&mut self, want: usize, budget: usize, out: &mut Vec<RowShape>) -> Result<()> {
         let (mut done, mut total) = (0_usize, 0_u64);
         while done < want && total <= budget as u64 {
-            if self.levels.as_ref().is_none_or(|l| l.left == 0) && !self.next_page()? {
+            // A page may hold no level at all.
+            if self.levels.as_ref().is_none_or(|l| l.left == 0) {
+                if self.next_page()? {
+                    continue;
+                }
                 if let Some(row) = self.row.take() {
                     total = total.saturating_add(row.values);
                     out.push(self.shape(row));

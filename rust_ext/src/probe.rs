@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Defect, Result};
-use crate::footer::{Footer, Layout, LocalFile, TEXTS, describe, find_layout, read_footer};
+use crate::footer::{Footer, Layout, LocalFile, MOA, TEXTS, describe, find_layout, read_footer};
 use crate::limits::Limits;
 use crate::texts::{Category, TextPages};
 
@@ -76,7 +76,7 @@ fn distinct(
     let mut found: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
     let mut codes = Vec::new();
     // The cell id, the first of the texts, is no category.
-    for (name, leaf) in TEXTS.into_iter().zip(layout.texts).skip(1) {
+    for (name, leaf) in TEXTS.into_iter().zip(layout.texts).skip(1).chain(layout.moa.map(|leaf| (MOA, leaf))) {
         let mut category = Category::new(name == "drug", None);
         for (index, group) in footer.meta.row_groups().iter().enumerate() {
             let read = |category: &mut Category, codes: &mut Vec<u32>| -> Result<()> {

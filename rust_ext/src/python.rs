@@ -152,6 +152,7 @@ fn receipt_dict<'py>(py: Python<'py>, receipt: &Receipt) -> PyResult<Bound<'py, 
     dict.set_item("row_groups_read", receipt.groups_read)?;
     dict.set_item("row_groups_skipped", receipt.groups_skipped)?;
     dict.set_item("extra_columns", &receipt.extra_columns)?;
+    dict.set_item("absent_columns", receipt.absent_columns.clone())?;
     let wanted = PyDict::new(py);
     for (key, rows) in &receipt.wanted_rows {
         wanted.set_item(format!("{key}s"), rows.iter().cloned().collect::<HashMap<_, _>>())?;

@@ -7,7 +7,7 @@ use parquet::file::statistics::Statistics;
 use crate::cells::{Bin, Checker, Row, RowDefect};
 use crate::columns::CellColumns;
 use crate::error::{Code, Defect, Failure, Result};
-use crate::footer::{Footer, Layout, LocalFile, Store, find_layout, read_footer};
+use crate::footer::{Footer, Layout, LocalFile, MOA, Store, find_layout, read_footer};
 use crate::genes::GeneMoments;
 use crate::hybrid::Piece;
 use crate::limits::Limits;
@@ -18,6 +18,8 @@ use crate::table::{PartFacts, write_part};
 use crate::texts::{Category, TextPages};
 use crate::vocabulary::{Joins, Vocabulary};
 
+/// Category of a row of a column that is not there.
+const ABSENT: u32 = u32::MAX;
 /// Rows taken at once.
 const BATCH_ROWS: usize = 512;
 /// Entries after which a batch is full.
@@ -88,6 +90,8 @@ pub struct Receipt {
     pub groups_skipped: u64,
     /// Columns that nobody asked for.
     pub extra_columns: Vec<String>,
+    /// Columns that may be absent and are.
+    pub absent_columns: Vec<&'static str>,
     /// Rows read that have each wanted value, by key.
     pub wanted_rows: Vec<(&'static str, Vec<(String, u64)>)>,
     /// Runs of `sample`: value, first row, rows.
@@ -126,7 +130,8 @@ struct Group {
     genes: Option<ColumnPages>,
     expressions: ColumnPages,
     ids: TextPages,
-    texts: [TextPages; 5],
+    /// sample, drug, `cell_line_id`, plate, and moa-fine where it is there.
+    texts: [Option<TextPages>; 5],
 }
 
 /// Buffers of a batch, used again.
@@ -163,6 +168,7 @@ impl<'a> Scan<'a> {
             receipt: Receipt {
                 bytes_read: footer.size.saturating_sub(footer.start),
                 extra_columns: layout.extra.clone(),
+                absent_columns: if layout.moa.is_none() { vec![MOA] } else { vec![] },
                 ..Receipt::default()
             },
             checker: Checker::default(),
@@ -225,13 +231,13 @@ impl<'a> Scan<'a> {
                 return Err(Defect::new(Code::Decode, "a column has more rows than its row group"));
             }
         }
-        self.nulls = group.texts.iter().fold(self.nulls, |sum, t| sum.saturating_add(t.nulls)).saturating_add(group.ids.nulls);
+        self.nulls = group.texts.iter().flatten().fold(self.nulls, |sum, t| sum.saturating_add(t.nulls)).saturating_add(group.ids.nulls);
         Ok(())
     }
 
     /// The filter by which statistics exclude a row group. They may skip, never answer.
     fn excluded(&self, footer: &Footer, layout: &Layout, index: usize) -> Option<&'static str> {
-        let [_, sample, _, _, plate, _] = &layout.texts;
+        let [_, sample, _, _, plate] = &layout.texts;
         let [samples, _, _, plates] = &self.request.wanted;
         let group = footer.meta.row_groups().get(index)?;
         [(plate, plates, KEYS[3]), (sample, samples, KEYS[0])].into_iter().find_map(|(leaf, wanted, key)| {
@@ -248,15 +254,15 @@ impl<'a> Scan<'a> {
         let limits = &self.request.limits;
         let text = |leaf| TextPages::open(store, footer, index, leaf, limits);
         let numbers = |leaf| ColumnPages::open(store, footer, index, leaf, limits);
-        let [id, sample, drug, line, plate, moa] = layout.texts;
+        let [id, sample, drug, line, plate] = layout.texts;
         let group = Group {
             genes: if self.request.stats == Stats::Summary { None } else { Some(numbers(layout.genes)?) },
             expressions: numbers(layout.expressions)?,
             ids: text(id)?,
-            texts: [text(sample)?, text(drug)?, text(line)?, text(plate)?, text(moa)?],
+            texts: [Some(text(sample)?), Some(text(drug)?), Some(text(line)?), Some(text(plate)?), layout.moa.map(text).transpose()?],
         };
         let bytes = group.genes.iter().chain([&group.expressions]).map(ColumnPages::bytes);
-        let bytes: u64 = bytes.chain(group.texts.iter().chain([&group.ids]).map(TextPages::bytes)).sum();
+        let bytes: u64 = bytes.chain(group.texts.iter().flatten().chain([&group.ids]).map(TextPages::bytes)).sum();
         self.receipt.bytes_read = self.receipt.bytes_read.saturating_add(bytes);
         Ok(group)
     }
@@ -277,7 +283,13 @@ impl<'a> Scan<'a> {
             return Err(Defect::new(Code::Decode, "a list column has fewer rows than its row group").at_row(done));
         }
         for ((pages, category), out) in group.texts.iter_mut().zip(&mut self.categories).zip(&mut batch.categories) {
-            pages.categories(rows, category, out)?;
+            match pages {
+                Some(pages) => pages.categories(rows, category, out)?,
+                None => {
+                    out.clear();
+                    out.resize(rows, ABSENT);
+                }
+            }
         }
         self.choose(first.saturating_add(done), rows, batch);
         if batch.keep.contains(&true) {

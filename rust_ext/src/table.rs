@@ -33,6 +33,8 @@ pub enum Column {
     F64(Vec<Option<f64>>),
     /// Texts, few of them distinct: codes and what they stand for.
     Category(Vec<u32>, Vec<String>),
+    /// The same where some may be null: those that stand for nothing.
+    Label(Vec<u32>, Vec<Option<String>>),
     /// Texts, nearly all distinct: one buffer and the end of each.
     Text(Vec<u8>, Vec<usize>),
 }
@@ -61,7 +63,7 @@ impl Column {
             Self::U64(v) => v.len(),
             Self::U32(v) => v.len(),
             Self::F64(v) => v.len(),
-            Self::Category(v, _) => v.len(),
+            Self::Category(v, _) | Self::Label(v, _) => v.len(),
             Self::Text(_, ends) => ends.len(),
         }
     }
@@ -74,9 +76,9 @@ impl Column {
             Self::U64(_) => (Physical::INT64, unsigned(64)),
             Self::U32(_) => (Physical::INT32, unsigned(32)),
             Self::F64(_) => (Physical::DOUBLE, None),
-            Self::Category(..) | Self::Text(..) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            Self::Category(..) | Self::Label(..) | Self::Text(..) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         };
-        let nullable = matches!(self, Self::F64(_));
+        let nullable = matches!(self, Self::F64(_) | Self::Label(..));
         Type::primitive_type_builder(name, physical)
             .with_logical_type(logical)
             .with_repetition(if nullable { Repetition::OPTIONAL } else { Repetition::REQUIRED })
@@ -87,7 +89,7 @@ impl Column {
         let letter = match self {
             Self::I64(_) | Self::I32(_) | Self::U64(_) | Self::U32(_) => b'i',
             Self::F64(_) => b'f',
-            Self::Category(..) | Self::Text(..) => b't',
+            Self::Category(..) | Self::Label(..) | Self::Text(..) => b't',
         };
         digest.column(name, letter);
         match self {
@@ -102,6 +104,14 @@ impl Column {
             Self::Category(codes, names) => {
                 for code in codes {
                     digest.text(names.get(*code as usize).map_or("", String::as_str));
+                }
+            }
+            Self::Label(codes, names) => {
+                for code in codes {
+                    match names.get(*code as usize).and_then(Option::as_ref) {
+                        Some(name) => digest.text(name),
+                        None => digest.value(None),
+                    }
                 }
             }
             Self::Text(bytes, ends) => {
@@ -199,7 +209,7 @@ fn layout(table: &Table) -> parquet::errors::Result<(TypePtr, WriterPropertiesPt
         fields.push(Arc::new(column.field(name)?));
         let path = ColumnPath::from(*name);
         properties = match column {
-            Column::Category(..) => properties.set_column_dictionary_enabled(path, true),
+            Column::Category(..) | Column::Label(..) => properties.set_column_dictionary_enabled(path, true),
             Column::F64(_) => properties.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT),
             Column::I64(_) | Column::I32(_) | Column::U64(_) | Column::U32(_) => {
                 properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
@@ -246,6 +256,13 @@ fn write_column<W: Write + Send>(
             let texts: Vec<ByteArray> =
                 part(codes, start, end).iter().map(|c| names.get(*c as usize).cloned().unwrap_or_default()).collect();
             writer.typed::<ByteArrayType>().write_batch(&texts, None, None)?;
+        }
+        Column::Label(codes, names) => {
+            let names: Vec<Option<ByteArray>> = names.iter().map(|n| n.as_deref().map(ByteArray::from)).collect();
+            let found = || part(codes, start, end).iter().map(|c| names.get(*c as usize).and_then(Option::as_ref));
+            let levels: Vec<i16> = found().map(|n| i16::from(n.is_some())).collect();
+            let texts: Vec<ByteArray> = found().flatten().cloned().collect();
+            writer.typed::<ByteArrayType>().write_batch(&texts, Some(&levels), None)?;
         }
         Column::Text(bytes, ends) => {
             let shared = bytes::Bytes::copy_from_slice(bytes);
