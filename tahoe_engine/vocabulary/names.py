@@ -39,11 +39,12 @@ def nearest(name: str, candidates: Iterable[str], n: int = 3) -> list[str]:
     """
     wanted = name.casefold().strip()
 
-    def likeness(candidate: str) -> tuple[bool, float]:
+    def unlikeness(candidate: str) -> tuple[bool, float, str]:
         other = candidate.casefold()
-        return bool(wanted) and wanted in other, SequenceMatcher(None, wanted, other).ratio()
+        # The name itself last, so that ties fall the same way every time.
+        return not wanted or wanted not in other, -SequenceMatcher(None, wanted, other).ratio(), candidate
 
-    return sorted(dict.fromkeys(candidates), key=likeness, reverse=True)[:n]
+    return sorted(set(candidates), key=unlikeness)[:n]
 
 
 def resolve_cell_lines(wanted: Iterable[str], folder: str | Path | None = None) -> Resolved:
