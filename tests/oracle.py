@@ -191,7 +191,7 @@ def compute_variance(values: Sequence[float]) -> float | None:
 
 
 def count_warnings(table: pa.Table) -> dict[str, int]:
-    """Rows that are kept and counted: no marker, nothing but a marker, a stored zero, a count beyond 2^24."""
+    """Rows that are kept and counted: first a gene in place of the marker, no gene at all, a stored zero, ..."""
     found: Counter[str] = Counter()
     barcodes: Counter[str] = Counter()
     for row in table.to_pylist():
