@@ -1,0 +1,82 @@
+"""Gene sums of all shards to the table of genes: exact, so the number of shards and workers does not show."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from tahoe_engine import schema
+from tahoe_engine.run.parts import hash_file, replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tahoe_engine.cells.joined import Joined
+    from tahoe_engine.run.layout import Layout
+
+
+def merge_genes(layout: Layout, shards: Sequence[str], joined: Joined, n_cells: int) -> dict[str, Any]:
+    """Merge the gene sums of the shards and write ``genes/genes.parquet``.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    shards : sequence of str
+        Names of the shards that gave cells, sorted.
+    joined : Joined
+        Genes of the table, in its order.
+    n_cells : int
+        Kept cells.
+
+    Returns
+    -------
+    dict
+        The part's entry in the manifest: name, rows, size, sha256, digest.
+    """
+    import numpy as np
+    import polars as pl
+
+    from tahoe_engine import _rust
+
+    vocabulary, _ = joined.core_tables()
+    parts = [str(layout.gene_parts / f"{shard}.parquet") for shard in shards]
+    buffers = _rust.merge_genes(parts, vocabulary, n_cells)
+    known = {
+        "gene": joined.genes[schema.TOKEN_ID],
+        schema.ENSEMBL_ID: joined.genes[schema.ENSEMBL_ID],
+        schema.GENE_SYMBOL: joined.genes[schema.GENE_SYMBOL],
+    }
+    columns = []
+    for column in schema.GENES.columns:
+        dtype = getattr(pl, column.dtype)
+        if column.name in known:
+            columns.append(known[column.name].cast(dtype).alias(column.name))
+        else:
+            numbers = np.frombuffer(buffers[column.name], dtype="<u8" if column.dtype == "UInt64" else "<f8")
+            values = pl.Series(column.name, numbers, dtype=dtype)
+            # The core has no null in a buffer: NaN stands for a mean or variance of too few cells.
+            columns.append(values.fill_nan(None) if column.nullable else values)
+    buffer = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(buffer, compression="zstd", row_group_size=1 << 16)
+    layout.stage("genes").mkdir(exist_ok=True)
+    final = layout.stage("genes") / "genes.parquet"
+    replace_file(final, buffer.getvalue(), layout.temporary)
+    return {
+        "name": final.name,
+        "rows": joined.genes.height,
+        "size": final.stat().st_size,
+        "sha256": hash_file(final),
+        "digest": _digest(buffers, joined),
+    }
+
+
+def _digest(buffers: dict[str, bytes], joined: Joined) -> str:
+    """Give a hash of the values, whoever writes them."""
+    import hashlib
+
+    hasher = hashlib.sha256(joined.digests()["genes"].encode())
+    for name, buffer in sorted(buffers.items()):
+        hasher.update(f"{name}:{len(buffer)}:".encode())
+        hasher.update(buffer)
+    return hasher.hexdigest()

@@ -1,0 +1,122 @@
+"""The tables that are joined to the cells: chosen and checked here once, copied into the run, read by every worker."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tahoe_engine import schema
+from tahoe_engine.run.manifest import digest_of
+from tahoe_engine.run.parts import replace_file
+
+if TYPE_CHECKING:
+    import polars
+
+    from tahoe_engine import _rust
+    from tahoe_engine.run.layout import Layout
+
+TABLES = ("genes", "samples", "drugs", "cell_lines")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The gene, sample, drug and cell-line tables of a run.
+
+    Parameters
+    ----------
+    genes, samples, drugs, cell_lines : polars.DataFrame
+        As `tahoe_engine.vocabulary` loads them.
+    """
+
+    genes: polars.DataFrame
+    samples: polars.DataFrame
+    drugs: polars.DataFrame
+    cell_lines: polars.DataFrame
+
+    def digests(self) -> dict[str, str]:
+        """Give a digest of the values of each table; the file's bytes depend on who wrote it."""
+        return {name: digest_of(getattr(self, name).to_dict(as_series=False)) for name in TABLES}
+
+    def core_tables(self) -> tuple[_rust.Vocabulary, _rust.Joins]:
+        """Build what the core needs of them."""
+        from tahoe_engine import _rust, vocabulary
+
+        tokens = self.genes[schema.TOKEN_ID].to_list()
+        names = self.cell_lines.select(schema.CELLOSAURUS_ID, schema.CELL_NAME).drop_nulls()
+        doses = self.samples.select(schema.SAMPLE, "dose_um").drop_nulls()
+        return (
+            _rust.Vocabulary(tokens, vocabulary.mitochondrial(self.genes)),
+            _rust.Joins(dict(names.unique(maintain_order=True).rows()), dict(doses.rows())),
+        )
+
+
+def load_joined(folder: str | Path | None, genes: str | Path | None) -> Joined:
+    """Load the tables to join.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        The source's own metadata; without it Tahoe's.
+    genes : str or Path, optional
+        Gene table of a sister data set; without it the one in `folder`, or Tahoe's.
+
+    Returns
+    -------
+    Joined
+        Checked tables.
+
+    Raises
+    ------
+    SourceError
+        If a table is missing or wrong.
+    """
+    from tahoe_engine import vocabulary
+
+    own = None if folder is None else Path(folder) / "gene_metadata.parquet"
+    return Joined(
+        genes=vocabulary.load_genes(genes or own),
+        samples=vocabulary.load_samples(folder),
+        drugs=vocabulary.load_drugs(folder),
+        cell_lines=vocabulary.load_cell_lines(folder),
+    )
+
+
+def copy_joined(joined: Joined, layout: Layout) -> None:
+    """Write the joined tables into the run.
+
+    Parameters
+    ----------
+    joined : Joined
+        What is joined; the recorded plan has made sure that it is what was joined before.
+    layout : Layout
+        The run.
+    """
+    layout.metadata.mkdir(exist_ok=True)
+    for name in TABLES:
+        buffer = io.BytesIO()
+        getattr(joined, name).write_parquet(buffer, compression="zstd", statistics=False)
+        replace_file(layout.metadata / f"{name}.parquet", buffer.getvalue(), layout.temporary)
+
+
+@lru_cache(maxsize=2)
+def read_core_tables(folder: str, key: str) -> tuple[_rust.Vocabulary, _rust.Joins]:  # noqa: ARG001
+    """Build the core's tables from a run's metadata, once a process.
+
+    Parameters
+    ----------
+    folder : str
+        ``RUN/metadata``.
+    key : str
+        Digest of the tables: another run in the same folder must not get these.
+
+    Returns
+    -------
+    Vocabulary, Joins
+        Immutable.
+    """
+    import polars as pl
+
+    return Joined(*(pl.read_parquet(Path(folder) / f"{name}.parquet") for name in TABLES)).core_tables()

@@ -1,0 +1,237 @@
+"""One launch of the stage: what is known, what is missing, what comes back."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tahoe_engine.cells.manifests import Receipts, describe_quarantine
+from tahoe_engine.cells.unit import CellsUnit, CellsWork
+from tahoe_engine.cells.wanted import KEYS
+from tahoe_engine.errors import BadDataError, ConfigError, ShardError
+from tahoe_engine.run import Journal, record_plan
+from tahoe_engine.run.manifest import digest_of
+from tahoe_engine.source import Checksums, Shard, find_checksums, load_checksums
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tahoe_engine.cells.plan import CellsPlan
+    from tahoe_engine.run import Layout
+
+# What of the settings changes numbers; workers, threads and paths do not.
+SEMANTIC = ("stats", "min_genes", "rows", "bad_rows")
+
+
+class Launch:
+    """The state of one launch.
+
+    Parameters
+    ----------
+    plan : CellsPlan
+        What is to be done.
+    layout : Layout
+        The run, held by this launch.
+    journal : Journal
+        What earlier launches did.
+
+    Attributes
+    ----------
+    receipts : dict
+        Of finished shards, by name.
+    quarantined : dict
+        Shards set aside, by name: the error and the rows of it that were asked for.
+    semantic, inputs : dict
+        As they stand in the recorded plan and the manifest.
+
+    Raises
+    ------
+    StageError
+        If the run was started with other settings or inputs.
+    """
+
+    def __init__(self, plan: CellsPlan, layout: Layout, journal: Journal) -> None:
+        from tahoe_engine import _rust
+
+        self.plan, self.layout, self.journal = plan, layout, journal
+        self.filter_columns = KEYS
+        self.receipts: Receipts = {}
+        self.quarantined: dict[str, tuple[ShardError, int | None]] = {error.shard: (error, None) for error in plan.bad}
+        settings = plan.settings
+        cells = {name: getattr(settings.cells, name) for name in SEMANTIC}
+        wanted = {key: list(plan.wanted.values.get(key, ())) for key in KEYS}
+        metadata = plan.joined.digests()
+        self.semantic: dict[str, Any] = {
+            "settings": {"cells": {**cells, **wanted}, "limits": settings.limits.model_dump()},
+            "core": _rust.core_version(),
+            "metadata": metadata,
+        }
+        self.inputs = _inputs(plan)
+        # The last word on each shard counts: what was quarantined once may have been mended since.
+        last = {record["shard"]: record for record in journal.records}
+        redo = {shard for shard, record in last.items() if "receipt" not in record}
+        plan_key = record_plan(layout, "cells", self.semantic, self.inputs, redo=redo)
+        self._work = CellsWork(
+            root=str(layout.root.absolute()),
+            stats=settings.cells.stats,
+            min_genes=settings.cells.min_genes,
+            bad_rows=settings.cells.bad_rows,
+            wanted=plan.wanted.values,
+            limits=settings.limits.model_dump(),
+            core=self.semantic["core"],
+            joined=digest_of(metadata),
+            verify=settings.source.verify_inputs,
+        )
+        self._units = list(self._make_units(plan_key))
+        for error in plan.bad:
+            journal.append({"shard": error.shard, "code": error.code})
+        self._adopt(last)
+
+    def _make_units(self, plan_key: str) -> Iterable[CellsUnit]:
+        checksums = self._checksums()
+        for planned in self.plan.shards:
+            footer = planned.footer
+            path = str(Path(footer.shard.path).absolute())
+            identity = [plan_key, footer.shard.name, footer.size, footer.digest, planned.first_row, planned.last_row]
+            yield CellsUnit(
+                work=self._work,
+                shard=Shard(footer.shard.name, path),
+                size=footer.size,
+                footer_digest=footer.digest,
+                first_row=planned.first_row,
+                last_row=planned.last_row,
+                key=digest_of(identity),
+                checksum=None if checksums is None else checksums.find(path),
+            )
+
+    def _checksums(self) -> Checksums | None:
+        source = self.plan.settings.source
+        if not source.verify_inputs:
+            return None
+        path = source.checksums or find_checksums([planned.footer.shard for planned in self.plan.shards])
+        if not path:
+            raise ConfigError("--verify-inputs: the source has no SHA256SUMS; name a file with --checksums")
+        return load_checksums(path)
+
+    def _adopt(self, last: dict[str, dict[str, Any]]) -> None:
+        """Take over what earlier launches finished, as far as its files are there and whole.
+
+        Sizes are compared here; hashing every part, and adopting parts without a receipt, belong to the next issue
+        (such a part is computed again and found equal).
+        """
+        for unit in self._units:
+            name = unit.shard.name
+            record = last.get(name, {})
+            receipt = record.get("receipt")
+            if receipt is None or record.get("key") != unit.key:
+                continue
+            if unit.work.verify and receipt["input_sha256"] is None:
+                continue
+            self._bring_back(name)
+            if self._is_whole(receipt["cells"], self.layout.part("cells", name)) and (
+                receipt["genes"] is None
+                or self._is_whole(receipt["genes"], self.layout.gene_parts / f"{name}.parquet")
+            ):
+                self.receipts[name] = receipt
+
+    @staticmethod
+    def _is_whole(part: dict[str, Any], path: Path) -> bool:
+        if not path.is_file():
+            return False
+        if path.stat().st_size == part["size"]:
+            return True
+        # Cut or changed since it was committed: it would stand in the way of the new one.
+        path.unlink()
+        return False
+
+    def missing(self) -> list[CellsUnit]:
+        """Give the units that are not finished."""
+        return [unit for unit in self._units if unit.shard.name not in self.receipts]
+
+    def record_receipt(self, unit: CellsUnit, receipt: dict[str, Any]) -> None:
+        """Record a finished shard."""
+        self.receipts[unit.shard.name] = receipt
+        self.journal.append({"shard": unit.shard.name, "key": unit.key, "receipt": receipt})
+
+    def record_defect(self, unit: CellsUnit, error: ShardError) -> None:
+        """Record a shard that is set aside."""
+        self.quarantined[unit.shard.name] = (error, unit.last_row - unit.first_row)
+        self.journal.append({"shard": unit.shard.name, "code": error.code})
+
+    def quarantined_records(self) -> list[dict[str, Any]]:
+        """Give the records of the shards that were set aside."""
+        return [describe_quarantine(error, rows) for error, rows in self.quarantined.values()]
+
+    def wanted_rows(self) -> dict[str, dict[str, int]]:
+        """Sum the rows of each wanted value."""
+        total: dict[str, dict[str, int]] = {}
+        for receipt in self.receipts.values():
+            for key, rows in receipt["wanted_rows"].items():
+                counts = total.setdefault(key, {})
+                for value, number in rows.items():
+                    counts[value] = counts.get(value, 0) + number
+        return total
+
+    def check_bad(self, *, at_end: bool = False) -> None:
+        """Stop if more is bad than this run may have.
+
+        Parameters
+        ----------
+        at_end : bool
+            All shards are through.
+
+        Raises
+        ------
+        BadDataError
+            Naming the first of them; nothing is published.
+        """
+        run = self.plan.settings.run
+        bad = [error for _, (error, _) in sorted(self.quarantined.items())]
+        allowed = max(run.max_bad_shards, int(run.max_bad_share * self.plan.n_shards))
+        if bad and run.strict:
+            self._hold_back()
+            raise BadDataError(f"{len(bad)} bad shards, and --strict is set: nothing is published. {bad[0]}")
+        if len(bad) > allowed:
+            self._hold_back()
+            raise BadDataError(
+                f"{len(bad)} of {self.plan.n_shards} shards are bad, more than {allowed}: stopped, nothing is published. "
+                f"The first: {bad[0]}"
+            )
+        rejected = sum(sum(receipt["rejected"].values()) for receipt in self.receipts.values()) if run.strict else 0
+        if at_end and rejected:
+            self._hold_back()
+            raise BadDataError(f"{rejected} rows rejected, and --strict is set: nothing is published")
+
+    def _hold_back(self) -> None:
+        """Take finished parts out of sight; a later launch brings them back."""
+        if self.layout.stage_manifest("cells").exists():
+            return  # an earlier launch published them
+        held = self.layout.held_back("cells")
+        held.mkdir(parents=True, exist_ok=True)
+        self.journal.sync()
+        for part in sorted(self.layout.stage("cells").glob("*.parquet")):
+            part.replace(held / part.name)
+        shutil.rmtree(self.layout.stage("cells"), ignore_errors=True)
+
+    def _bring_back(self, name: str) -> None:
+        held, part = self.layout.held_back("cells") / f"{name}.parquet", self.layout.part("cells", name)
+        if held.is_file() and not part.exists():
+            part.parent.mkdir(exist_ok=True)
+            held.replace(part)
+
+
+def _inputs(plan: CellsPlan) -> dict[str, dict[str, Any]]:
+    inputs: dict[str, dict[str, Any]] = {
+        planned.footer.shard.name: {
+            "size": planned.footer.size,
+            "footer_digest": planned.footer.digest,
+            "rows": planned.footer.n_rows,
+            "first_row": planned.first_row,
+            "last_row": planned.last_row,
+        }
+        for planned in plan.shards
+    }
+    nothing = {"size": None, "footer_digest": None, "rows": None, "first_row": None, "last_row": None}
+    inputs.update({error.shard: dict(nothing) for error in plan.bad})
+    return inputs

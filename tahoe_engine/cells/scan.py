@@ -1,0 +1,308 @@
+"""The stage, end to end: plan, hand out, record, merge, publish."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tahoe_engine.cells.genes import merge_genes
+from tahoe_engine.cells.joined import copy_joined
+from tahoe_engine.cells.launch import Launch
+from tahoe_engine.cells.manifests import describe_cells, describe_genes
+from tahoe_engine.cells.plan import CellsPlan, Source, plan_cells
+from tahoe_engine.cells.unit import scan_unit
+from tahoe_engine.cells.wanted import LOOKED_AT, describe_wanted
+from tahoe_engine.config import Settings, change_settings
+from tahoe_engine.errors import ShardError, StageError, StoppedError
+from tahoe_engine.run import Journal, hold_run, write_manifest, write_run_manifest
+from tahoe_engine.source import find_shards, read_footers
+from tahoe_engine.workers import WorkerDiedError, run_units
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+
+    from tahoe_engine.run import Layout
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a scan is.
+
+    Parameters
+    ----------
+    doing : str
+        ``"footers"``, ``"cells"`` or ``"genes"``.
+    done, total : int
+        Shards.
+    rows, rows_total : int
+        Rows of this launch.
+    quarantined : int
+        Shards set aside so far.
+    seconds : float
+        Since this part of the work began.
+    """
+
+    doing: str
+    done: int
+    total: int
+    rows: int = 0
+    rows_total: int = 0
+    quarantined: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class CellsReport:
+    """What a scan did.
+
+    Parameters
+    ----------
+    into : Path
+        The run folder.
+    manifest : dict
+        Of the stage `cells`, as it stands in the run.
+    units_done, units_found_done : int
+        Shards scanned by this launch, and by earlier ones.
+    rows_done : int
+        Rows scanned by this launch.
+    seconds : float
+        Of this launch, planning included.
+    """
+
+    into: Path
+    manifest: dict[str, Any]
+    units_done: int
+    units_found_done: int
+    rows_done: int
+    seconds: float
+
+    @property
+    def n_quarantined(self) -> int:
+        """Shards set aside."""
+        return len(self.manifest["quarantined"])
+
+    def describe(self) -> dict[str, Any]:
+        """Give the report as plain values.
+
+        Returns
+        -------
+        dict
+            JSON-able; without the lists of inputs and parts.
+        """
+        names = ("rows", "filtered", "rejected", "warnings", "wanted", "quarantined", "digest", "tokens_checked")
+        return {
+            "into": str(self.into),
+            "seconds": round(self.seconds, 3),
+            "cells_per_second": round(self.rows_done / self.seconds) if self.seconds else None,
+            "shards_done": self.units_done,
+            "shards_found_done": self.units_found_done,
+            **{name: self.manifest[name] for name in names},
+        }
+
+
+def scan_cells(  # noqa: PLR0913
+    source: Source,
+    into: str | os.PathLike[str],
+    *,
+    stats: str | None = None,
+    cell_lines: Sequence[str] | None = None,
+    drugs: Sequence[str] | None = None,
+    plates: Sequence[str | int] | None = None,
+    samples: Sequence[str] | None = None,
+    min_genes: int | None = None,
+    rows: str | None = None,
+    bad_rows: str | None = None,
+    vocabulary: str | None = None,
+    strict: bool | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    settings: Settings | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_unknown: Callable[[dict[str, dict[str, list[str]]]], None] | None = None,
+) -> CellsReport:
+    """Scan shards into exact tables of cells and genes.
+
+    Parameters
+    ----------
+    source : str, path or list of them
+        A folder, a glob, a list of files (.txt), a file, or several.
+    into : str or path-like
+        The run folder. The same call again does only what is missing.
+    stats : {"summary", "qc", "all"}, optional
+        How much is computed.
+    cell_lines, drugs, plates, samples : sequence of str, optional
+        Keep these only; ids or names.
+    min_genes : int, optional
+        Keep cells with at least this many genes.
+    rows : str, optional
+        ``"A:B"`` over the source in shard order.
+    bad_rows : {"quarantine", "reject"}, optional
+        What a defective row does.
+    vocabulary : str, optional
+        Gene table of a sister data set.
+    strict : bool, optional
+        Publish nothing if a shard is quarantined or a row rejected.
+    workers : int, optional
+        Processes; 0 = this one.
+    scheduler : str, optional
+        Address of a running scheduler.
+    settings : Settings, optional
+        The rest; the keywords above change it.
+    on_progress : callable, optional
+        Called with a `Progress` after each shard.
+    on_unknown : callable, optional
+        Called before the work with wanted names that no table knows, and the nearest that one does.
+
+    Returns
+    -------
+    CellsReport
+        With the manifest.
+
+    Raises
+    ------
+    SourceError, ConfigError, StageError, HeldError, BadDataError, StoppedError
+        See `tahoe_engine.errors`; each says what to do.
+
+    Examples
+    --------
+    >>> import tahoe_engine as te
+    >>> te.scan_cells("demo/atlas", "demo/run", plates=[4], workers=0)  # doctest: +SKIP
+    """
+    cells = {
+        "stats": stats,
+        "cell_lines": cell_lines,
+        "drugs": drugs,
+        "plates": plates,
+        "samples": samples,
+        "min_genes": min_genes,
+        "rows": rows,
+        "bad_rows": bad_rows,
+        "vocabulary": vocabulary,
+    }
+    changes = {"cells": cells, "run": {"strict": strict}, "workers": {"count": workers, "scheduler": scheduler}}
+    settings = change_settings(settings or Settings(), changes, "scan_cells")
+    start = time.monotonic()
+    tell = on_progress or _ignore
+    shards = find_shards(source)
+    with hold_run(into) as layout:
+        layout.clear_temporary()
+        plan = plan_cells(
+            source,
+            settings=settings,
+            shards=shards,
+            on_footer=lambda n: tell(Progress("footers", n, len(shards), seconds=time.monotonic() - start)),
+        )
+        if on_unknown is not None and any(plan.wanted.unknown.values()):
+            on_unknown(plan.wanted.unknown)
+        try:
+            return _scan(plan, layout, tell, start)
+        except OSError as error:
+            raise StoppedError(f"{error}; mend that, then run the same command again to resume") from error
+        finally:
+            layout.clear_temporary()
+
+
+def _scan(plan: CellsPlan, layout: Layout, tell: Callable[[Progress], None], start: float) -> CellsReport:
+    with Journal(layout.journal("cells")) as journal:
+        launch = Launch(plan, layout, journal)
+        found_done = len(launch.receipts)
+        plan.require_fit(layout.root, done=found_done / max(1, len(plan.shards)))
+        copy_joined(plan.joined, layout)
+        launch.check_bad()
+        rows_done, n_done = _run(launch, tell)
+        launch.check_bad(at_end=True)
+    manifest = _publish(launch, tell)
+    return CellsReport(layout.root, manifest, n_done, found_done, rows_done, time.monotonic() - start)
+
+
+def _run(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, int]:
+    """Run the units that are missing; give the rows and units done."""
+    units = launch.missing()
+    rows_total = sum(unit.last_row - unit.first_row for unit in units)
+    begun = time.monotonic()
+    rows_done = n_done = 0
+    if not units:
+        return rows_done, n_done
+    for folder in (launch.layout.stage("cells"), launch.layout.gene_parts):
+        folder.mkdir(exist_ok=True)
+    # Closing the generator stops the workers, whatever ends the loop; only then may temporary files go.
+    with closing(run_units(scan_unit, units, launch.plan.settings.workers, gate=_versions)) as outcomes:
+        for unit, outcome in outcomes:
+            if outcome.receipt is not None:
+                launch.record_receipt(unit, outcome.receipt)
+            else:
+                launch.record_defect(unit, _defect(unit.shard.name, outcome.error))
+            n_done += 1
+            rows_done += unit.last_row - unit.first_row
+            seconds = time.monotonic() - begun
+            tell(Progress("cells", n_done, len(units), rows_done, rows_total, len(launch.quarantined), seconds))
+            launch.check_bad()
+    return rows_done, n_done
+
+
+def _defect(shard: str, error: BaseException | None) -> ShardError:
+    """Give the defect of a shard; raise what is not the shard's fault."""
+    if isinstance(error, ShardError):
+        return error
+    if isinstance(error, WorkerDiedError):
+        return ShardError(shard, None, None, "E_WORKER_CRASH", str(error))
+    raise error or AssertionError("an outcome without receipt and error")
+
+
+def _publish(launch: Launch, tell: Callable[[Progress], None]) -> dict[str, Any]:
+    """Write the table of genes and the manifests: of the stages first, of the run last."""
+    layout, plan = launch.layout, launch.plan
+    wanted = describe_wanted(plan.wanted, launch.wanted_rows(), plan.joined, _values(launch))
+    cells = describe_cells(launch.semantic, launch.inputs, launch.receipts, launch.quarantined_records(), wanted)
+    stages = ["cells"]
+    layout.stage("cells").mkdir(exist_ok=True)
+    write_manifest(layout, "cells", cells)
+    if plan.settings.cells.stats == "all":
+        tell(Progress("genes", 0, len(launch.receipts)))
+        part = merge_genes(layout, sorted(launch.receipts), plan.joined, cells["rows"]["kept"])
+        write_manifest(layout, "genes", describe_genes(cells, part))
+        stages.append("genes")
+    write_run_manifest(layout, stages)
+    return cells
+
+
+def _values(launch: Launch) -> dict[str, list[str]]:
+    """Read what some of the shards hold, if a wanted name that the tables know had no row."""
+    plan, rows = launch.plan, launch.wanted_rows()
+    missing = any(
+        not rows.get(key, {}).get(value) and value not in plan.wanted.unknown[key]
+        for key, values in plan.wanted.values.items()
+        for value in values
+    )
+    if not missing or not plan.shards:
+        return {}
+    step = max(1, len(plan.shards) // LOOKED_AT)
+    some = [planned.footer.shard for planned in plan.shards[::step]][:LOOKED_AT]
+    there: dict[str, set[str]] = {}
+    for footer in read_footers(some, plan.settings.limits.model_dump(), values=True):
+        if not isinstance(footer, ShardError):
+            for key, column in launch.filter_columns.items():
+                there.setdefault(key, set()).update(footer.values.get(column, ()))
+    return {key: sorted(values) for key, values in there.items()}
+
+
+def _versions() -> tuple[str, ...]:
+    """Give what must be equal on all workers; a scheduler only warns about differences."""
+    import platform
+    from importlib.metadata import version
+
+    from tahoe_engine import _rust
+
+    packages = tuple(f"{name} {version(name)}" for name in ("polars", "distributed"))
+    return (f"core {_rust.core_version()}", f"python {platform.python_version_tuple()[:2]}", *packages)
+
+
+def _ignore(progress: Progress) -> None:
+    """Tell nobody."""
+
+
+__all__ = ["CellsReport", "Progress", "StageError", "scan_cells"]

@@ -1,0 +1,173 @@
+"""One unit of work, as a worker does it: one coarse call into the core, then the parts get their names."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from tahoe_engine.cells.joined import read_core_tables
+from tahoe_engine.errors import ShardError, StageError
+from tahoe_engine.run.layout import Layout
+from tahoe_engine.run.parts import commit_part
+from tahoe_engine.source import Checksum, Shard, verify_checksum
+from tahoe_engine.source.footers import hide_path
+
+
+@dataclass(frozen=True)
+class CellsWork:
+    """What all units of a launch have in common.
+
+    Parameters
+    ----------
+    root : str
+        The run folder; every worker sees it under this path.
+    stats, min_genes, bad_rows : str or int
+        As in ``[cells]``.
+    wanted : dict of str to tuple of str
+        Values to keep, by filter.
+    limits : dict of str to int
+        As in ``[limits]``.
+    core : str
+        Version of the core that planned.
+    joined : str
+        Digest of the joined tables.
+    verify : bool
+        Hash every shard before it is read.
+    """
+
+    root: str
+    stats: str
+    min_genes: int
+    bad_rows: str
+    wanted: dict[str, tuple[str, ...]]
+    limits: dict[str, int]
+    core: str
+    joined: str
+    verify: bool
+
+
+@dataclass(frozen=True)
+class CellsUnit:
+    """One shard, or the part of it that was asked for.
+
+    Parameters
+    ----------
+    work : CellsWork
+        What it has in common with the others.
+    shard : Shard
+        Name and absolute path.
+    size, footer_digest : int, str
+        Its identity when it was planned.
+    first_row, last_row : int
+        Rows within the shard; the last is not included.
+    key : str
+        Identity of the unit: plan, shard and rows.
+    checksum : Checksum, optional
+        What the file should be.
+    """
+
+    work: CellsWork
+    shard: Shard
+    size: int
+    footer_digest: str
+    first_row: int
+    last_row: int
+    key: str
+    checksum: Checksum | None = None
+
+
+def scan_unit(unit: CellsUnit) -> dict[str, Any]:
+    """Scan one shard and commit its parts.
+
+    Parameters
+    ----------
+    unit : CellsUnit
+        What to do.
+
+    Returns
+    -------
+    dict
+        The core's receipt (rows, sizes, hashes; about 1 kB) and `input_sha256`.
+
+    Raises
+    ------
+    ShardError
+        If the shard is at fault.
+    OSError
+        If the parts cannot be written.
+    StageError
+        If the worker is not fit for this run.
+    """
+    name = unit.shard.name
+    try:
+        return _scan(unit)
+    except ShardError as error:
+        raise hide_path(error, unit.shard.path) from None
+    except MemoryError:
+        raise ShardError(name, None, None, "E_LIMIT_MEMORY", "not enough memory to read it") from None
+    except BaseException as error:
+        # The core stops its own panics; one that slips through must still be an ordinary error with a name.
+        if type(error).__name__ == "PanicException":
+            raise ShardError(name, None, None, "E_PANIC", f"the core stopped: {error}") from None
+        raise
+
+
+def _scan(unit: CellsUnit) -> dict[str, Any]:
+    from tahoe_engine import _rust
+
+    work, name, layout = unit.work, unit.shard.name, Layout(Path(unit.work.root))
+    if _rust.core_version() != work.core:
+        raise StageError(f"a worker has core {_rust.core_version()}, the plan {work.core}; install the same version")
+    if not layout.temporary.is_dir():
+        raise StageError(f"{layout.root} is not there on a worker; it must be on a disk that all workers share")
+    input_sha256 = _verify(unit) if work.verify else None
+    vocabulary, joins = read_core_tables(str(layout.metadata), work.joined)
+    # The name is new for every attempt: two attempts at one shard may be under way at once.
+    temporary = layout.temporary / f"{name}.{uuid4().hex}.cells"
+    genes = temporary.with_suffix(".genes") if work.stats == "all" else None
+    try:
+        receipt = _rust.scan_cells(
+            unit.shard.path,
+            str(temporary),
+            shard=name,
+            stats=work.stats,
+            vocabulary=vocabulary,
+            joins=joins,
+            size=unit.size,
+            footer_digest=unit.footer_digest,
+            genes_part=None if genes is None else str(genes),
+            cell_lines=_listed(work, "cell_lines"),
+            drugs=_listed(work, "drugs"),
+            plates=_listed(work, "plates"),
+            samples=_listed(work, "samples"),
+            first_row=unit.first_row,
+            last_row=unit.last_row,
+            min_genes=work.min_genes,
+            bad_rows=work.bad_rows,
+            limits=work.limits,
+        )
+        # Genes first: whoever sees the part of the cells may count on both.
+        if genes is not None:
+            commit_part(genes, layout.gene_parts / f"{name}.parquet", receipt["genes"]["sha256"])
+        commit_part(temporary, layout.part("cells", name), receipt["cells"]["sha256"])
+    finally:
+        for path in (temporary, genes):
+            if path is not None:
+                path.unlink(missing_ok=True)
+    return {**receipt, "input_sha256": input_sha256}
+
+
+def _verify(unit: CellsUnit) -> str:
+    try:
+        return verify_checksum(unit.shard.path, unit.shard.name, unit.checksum)
+    except OSError as error:
+        reason = f"cannot be read: {os.strerror(error.errno or 0)}"
+        raise ShardError(unit.shard.name, None, None, "E_IO", reason) from error
+
+
+def _listed(work: CellsWork, key: str) -> list[str] | None:
+    values = work.wanted.get(key)
+    return None if values is None else list(values)

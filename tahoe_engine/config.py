@@ -1,0 +1,371 @@
+"""Settings: what there is to choose, what the defaults are, and where a typo is caught.
+
+Order of precedence: the defaults of the models, then a profile, then a job, then ``section.key=value`` overrides.
+A stage is given its own section, never the whole tree.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from tahoe_engine.errors import ConfigError, escape_controls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Names = tuple[str, ...]
+Model = TypeVar("Model", bound=BaseModel)
+MAX_SETTINGS_BYTES = 1 << 20  # a settings file of more than 1 MiB is something else
+
+
+class Section(BaseModel):
+    """The manner of every section: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class SourceSettings(Section):
+    """How shards are found, identified and verified."""
+
+    footer_threads: Annotated[int, Field(ge=1, le=256)] = 8
+    verify_inputs: bool = False
+    checksums: str = ""
+    metadata: str = ""
+
+
+class CellsSettings(Section):
+    """Which cells are kept and what is computed of them."""
+
+    stats: Literal["summary", "qc", "all"] = "all"
+    cell_lines: Names = ()
+    drugs: Names = ()
+    plates: Names = ()
+    samples: Names = ()
+    min_genes: Annotated[int, Field(ge=0, le=2**31)] = 0
+    rows: str = ""
+    bad_rows: Literal["quarantine", "reject"] = "quarantine"
+    vocabulary: str = ""
+
+    @field_validator("cell_lines", "drugs", "plates", "samples", mode="before")
+    @classmethod
+    def _as_names(cls, value: object) -> object:
+        # TOML knows lists only, and plates = 4 is what people write.
+        items = value if isinstance(value, (list, tuple)) else (value,)
+        return tuple(str(item) if isinstance(item, int) else item for item in items)
+
+    @field_validator("rows")
+    @classmethod
+    def _as_rows(cls, value: str) -> str:
+        parse_rows(value)
+        return value
+
+
+class WorkersSettings(Section):
+    """Who computes: processes of this machine, a running scheduler, or this process alone."""
+
+    count: Annotated[int, Field(ge=-1, le=4096)] = -1
+    scheduler: str = ""
+    memory_mib: Annotated[int, Field(ge=256)] = 2048
+    window: Annotated[int, Field(ge=2, le=64)] = 3
+    dashboard: str = "127.0.0.1:0"
+    wait_s: Annotated[int, Field(ge=1)] = 120
+
+
+class LimitsSettings(Section):
+    """What a shard may ask for before it is called hostile; checked before memory is taken."""
+
+    footer_bytes: Annotated[int, Field(ge=1024)] = 64 << 20
+    columns: Annotated[int, Field(ge=1)] = 4096
+    row_groups: Annotated[int, Field(ge=1)] = 65_536
+    rows: Annotated[int, Field(ge=1)] = 1 << 21
+    list_length: Annotated[int, Field(ge=1)] = 262_144
+    string_bytes: Annotated[int, Field(ge=1)] = 65_536
+    batch_bytes: Annotated[int, Field(ge=1 << 16)] = 256 << 20
+    page_bytes: Annotated[int, Field(ge=1 << 16)] = 64 << 20
+    distinct: Annotated[int, Field(ge=1)] = 1 << 20
+
+
+class RunSettings(Section):
+    """When a run stops, and how often it speaks."""
+
+    strict: bool = False
+    max_bad_shards: Annotated[int, Field(ge=0)] = 20
+    max_bad_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    progress_s: Annotated[float, Field(gt=0)] = 10.0
+
+
+class Settings(Section):
+    """All sections; ``config/default.toml`` lists every key with its default and its meaning.
+
+    Examples
+    --------
+    >>> Settings().cells.stats
+    'all'
+    """
+
+    source: SourceSettings = SourceSettings()
+    cells: CellsSettings = CellsSettings()
+    workers: WorkersSettings = WorkersSettings()
+    limits: LimitsSettings = LimitsSettings()
+    run: RunSettings = RunSettings()
+
+
+class Job(Section):
+    """What a job file asks for, in its table ``[job]``; its other tables are settings."""
+
+    source: str | tuple[str, ...]
+    into: Annotated[str, Field(min_length=1)]
+    stages: tuple[str, ...] = ("cells",)
+    profile: str = ""
+
+    @field_validator("source", "stages", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+
+def load_settings(
+    profile: str | None = None, job: str | Path | None = None, overrides: Iterable[str] = ()
+) -> Settings:
+    """Resolve the settings: default, then profile, then job, then overrides.
+
+    Parameters
+    ----------
+    profile : str, optional
+        Path of a TOML file, or the name of one in ``config/`` (of the working folder, then of the source tree).
+    job : str or Path, optional
+        A job file; its ``[job]`` table is not a setting and may name a profile of its own.
+    overrides : iterable of str
+        ``section.key=value`` each; the value is TOML, and plain text where it is not.
+
+    Returns
+    -------
+    Settings
+        Frozen.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown key (with the nearest real one), a wrong value, or a broken file.
+
+    Examples
+    --------
+    >>> load_settings(overrides=["cells.min_genes=10"]).cells.min_genes
+    10
+    """
+    tree: dict[str, dict[str, Any]] = {}
+    origins: list[str] = []
+    job_tree = _read_toml(Path(job)) if job is not None else {}
+    if job is not None:
+        profile = profile or _job_of(job_tree, str(job)).profile or None
+    if profile:
+        path = _find_profile(profile)
+        _merge(tree, _read_toml(path), str(path))
+        origins.append(str(path))
+    if job is not None:
+        _merge(tree, {key: value for key, value in job_tree.items() if key != "job"}, str(job))
+        origins.append(str(job))
+    for override in overrides:
+        _merge(tree, parse_override(override), f"--set {override}")
+        origins.append(f"--set {override}")
+    return _validate(Settings, tree, ", ".join(origins) or "the settings")
+
+
+def load_job(path: str | Path) -> Job:
+    """Read the ``[job]`` table of a job file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TOML file.
+
+    Returns
+    -------
+    Job
+        Source, run folder and stages.
+
+    Raises
+    ------
+    ConfigError
+        If the file or its table is missing or wrong.
+    """
+    return _job_of(_read_toml(Path(path)), str(path))
+
+
+def parse_override(text: str) -> dict[str, dict[str, Any]]:
+    """Turn ``section.key=value`` into a tree.
+
+    Parameters
+    ----------
+    text : str
+        One override.
+
+    Returns
+    -------
+    dict
+        ``{section: {key: value}}``.
+
+    Raises
+    ------
+    ConfigError
+        If it is not of that form.
+
+    Examples
+    --------
+    >>> parse_override("cells.plates=[4, 6]"), parse_override("cells.stats=qc")
+    ({'cells': {'plates': [4, 6]}}, {'cells': {'stats': 'qc'}})
+    """
+    name, equals, value = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
+        raise ConfigError(f"--set {escape_controls(text)}: write section.key=value, for example cells.min_genes=10")
+    try:
+        parsed = tomllib.loads(f"value = {value.strip()}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed = {}
+    # Text needs no quotes here; what is not exactly one TOML value is text.
+    return {section: {key: parsed["value"] if set(parsed) == {"value"} else value.strip()}}
+
+
+def parse_rows(text: str) -> tuple[int, int | None] | None:
+    """Read a row range.
+
+    Parameters
+    ----------
+    text : str
+        ``A:B`` (B exclusive), ``A:`` or ``:B``; empty for all rows.
+
+    Returns
+    -------
+    tuple of (int, int or None), or None
+        First row and the row after the last.
+
+    Raises
+    ------
+    ValueError
+        If it is not of that form, or empty as a range.
+
+    Examples
+    --------
+    >>> parse_rows("5:12"), parse_rows(":3"), parse_rows("")
+    ((5, 12), (0, 3), None)
+    """
+    if not text:
+        return None
+    first, colon, last = text.partition(":")
+    numbers = [part.strip().replace("_", "") for part in (first, last)]
+    if not colon or any(part and not (part.isascii() and part.isdigit()) for part in numbers) or not any(numbers):
+        raise ValueError(f"rows {text!r}: write A:B, for example 0:5000 (B is not included)")
+    start, end = int(numbers[0] or 0), int(numbers[1]) if numbers[1] else None
+    if end is not None and end <= start:
+        raise ValueError(f"rows {text!r}: the second number must be larger than the first")
+    return start, end
+
+
+def change_settings(settings: Settings, changes: Mapping[str, Mapping[str, object]], origin: str) -> Settings:
+    """Give the settings with some keys changed, checked like any others.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where to start from.
+    changes : mapping
+        ``{section: {key: value}}``; a value of None means: as it was.
+    origin : str
+        Who asks, for the message.
+
+    Returns
+    -------
+    Settings
+        A new object.
+
+    Raises
+    ------
+    ConfigError
+        As in `load_settings`.
+    """
+    tree = settings.model_dump()
+    given = {
+        section: {key: value for key, value in keys.items() if value is not None} for section, keys in changes.items()
+    }
+    _merge(tree, given, origin)
+    return _validate(Settings, tree, origin)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_SETTINGS_BYTES:
+            raise ConfigError(f"{path}: a settings file has at most {MAX_SETTINGS_BYTES} bytes")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name an existing TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _find_profile(name: str) -> Path:
+    if name.endswith(".toml") or "/" in name:
+        return Path(name)
+    folders = [Path("config"), Path(__file__).resolve().parent.parent / "config"]
+    for folder in folders:
+        if (folder / f"{name}.toml").is_file():
+            return folder / f"{name}.toml"
+    known = sorted({path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.toml")})
+    raise ConfigError(f"no profile {name!r}; there is {', '.join(known) or 'none'}, or name a TOML file by its path")
+
+
+def _job_of(tree: dict[str, Any], origin: str) -> Job:
+    if not isinstance(tree.get("job"), dict):
+        raise ConfigError(f"{origin}: a job needs a table [job] with source, into and stages")
+    return _validate(Job, tree["job"], origin, prefix="job.")
+
+
+def _merge(tree: dict[str, dict[str, Any]], more: Mapping[str, Any], origin: str) -> None:
+    for section, keys in more.items():
+        if not hasattr(keys, "items"):
+            raise ConfigError(f"{origin}: {section!r} is not a section; {_nearest(section, Settings)}")
+        tree.setdefault(section, {}).update(keys)
+
+
+def _validate(model: type[Model], tree: Mapping[str, Any], origin: str, prefix: str = "") -> Model:
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(model, item, origin, prefix) for item in error.errors())) from None
+
+
+def _explain(model: type[BaseModel], item: Any, origin: str, prefix: str) -> str:  # noqa: ANN401
+    place = [str(part) for part in item["loc"]]
+    name = escape_controls(prefix + ".".join(place))
+    if item["type"] == "extra_forbidden":
+        return f"{origin}: unknown setting {name!r}; {_nearest('.'.join(place), model, prefix)}"
+    if item["type"] == "missing":
+        return f"{origin}: {name!r} is missing"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{origin}: {name} = {item['input']!r}: {message[:1].lower()}{message[1:]}"
+
+
+def _nearest(name: str, model: type[BaseModel], prefix: str = "") -> str:
+    keys = sorted(_all_keys(model))
+    # A name without a dot may be a section misspelt, or a key without its section.
+    known = keys if "." in name else [*model.model_fields, *keys]
+    last = name.rpartition(".")[2]
+    by_key = difflib.get_close_matches(last, [key.rpartition(".")[2] for key in known], n=1, cutoff=0.5)
+    best = [key for key in known if by_key and key.rpartition(".")[2] == by_key[0]]
+    # The same key may stand in several sections: take the one whose full name is nearest.
+    close = difflib.get_close_matches(name, best or known, n=1, cutoff=0.0)
+    return f"did you mean {prefix + close[0]!r}?"
+
+
+def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _all_keys(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name

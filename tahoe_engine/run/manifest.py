@@ -1,0 +1,174 @@
+"""Manifests: what readers trust. Sorted, without times, hosts or absolute paths, so equal runs have equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from tahoe_engine.errors import StageError
+from tahoe_engine.run.parts import replace_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tahoe_engine.run.layout import Layout
+
+FORMAT_VERSION = 1
+
+
+def encode_manifest(manifest: dict[str, Any]) -> bytes:
+    """Give the one spelling of a manifest.
+
+    Parameters
+    ----------
+    manifest : dict
+        JSON-able.
+
+    Returns
+    -------
+    bytes
+        Sorted keys, a line a value, a newline at the end.
+    """
+    return (json.dumps(manifest, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
+
+
+def digest_of(value: object) -> str:
+    """Give the sha256 of a JSON-able value in its one spelling.
+
+    Parameters
+    ----------
+    value : object
+        JSON-able.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+
+    Examples
+    --------
+    >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_parts(parts: list[dict[str, Any]]) -> str:
+    """Give the digest of a stage: that of its parts' names and logical digests.
+
+    Parameters
+    ----------
+    parts : list of dict
+        With `name` and `digest`.
+
+    Returns
+    -------
+    str
+        Hexadecimal; independent of writer and compression, as the parts' digests are.
+    """
+    return digest_of(sorted((part["name"], part["digest"]) for part in parts))
+
+
+def write_manifest(layout: Layout, stage: str, manifest: dict[str, Any]) -> None:
+    """Write a stage's manifest atomically.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    stage : str
+        Name of the stage.
+    manifest : dict
+        Its content.
+    """
+    replace_file(layout.stage_manifest(stage), encode_manifest(manifest), layout.temporary)
+
+
+def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
+    """Read a stage's manifest.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    stage : str
+        Name of the stage.
+
+    Returns
+    -------
+    dict
+        Its content.
+
+    Raises
+    ------
+    StageError
+        If the stage is not finished, or its manifest is damaged or of a newer format.
+    """
+    path = layout.stage_manifest(stage)
+    if not path.is_file():
+        raise StageError(f"{layout.root}: the stage {stage!r} is not finished; run `tahoe {stage}` first")
+    return _read(path)
+
+
+def list_stages(layout: Layout) -> dict[str, Any]:
+    """List the finished stages of a run.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+
+    Returns
+    -------
+    dict
+        For each stage: `manifest` (sha256 of its manifest), `digest`, `rows`.
+
+    Raises
+    ------
+    StageError
+        If this is no run folder, or nothing is finished in it.
+    """
+    if not layout.manifest.is_file():
+        if layout.state.is_dir():
+            raise StageError(f"{layout.root}: no stage is finished yet; run the same command again to resume")
+        raise StageError(f"{layout.root}: not a run folder (it has no _MANIFEST.json)")
+    stages = _read(layout.manifest).get("stages", {})
+    if not isinstance(stages, dict):
+        raise StageError(f"{layout.manifest}: damaged; run the stage again")
+    return stages
+
+
+def write_run_manifest(layout: Layout, stages: list[str]) -> None:
+    """Enter finished stages into the run's manifest; the last act of a stage.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    stages : list of str
+        Stages whose manifests were just written.
+    """
+    known = list_stages(layout) if layout.manifest.is_file() else {}
+    for stage in stages:
+        manifest = read_manifest(layout, stage)
+        known[stage] = {
+            "digest": manifest["digest"],
+            "manifest": hashlib.sha256(layout.stage_manifest(stage).read_bytes()).hexdigest(),
+            "rows": sum(part["rows"] for part in manifest["parts"]),
+        }
+    content = encode_manifest({"format_version": FORMAT_VERSION, "stages": known})
+    replace_file(layout.manifest, content, layout.temporary)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_bytes())
+        version = manifest["format_version"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StageError(f"{path}: damaged; run the stage again") from error
+    if version != FORMAT_VERSION:
+        raise StageError(f"{path}: format {version!r}, this version of the engine reads {FORMAT_VERSION}")
+    result: dict[str, Any] = manifest
+    return result

@@ -1,0 +1,111 @@
+"""The recorded plan of a stage: what would make its numbers different, and a refusal to mix two of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tahoe_engine.errors import StageError, escape_controls
+from tahoe_engine.run.manifest import FORMAT_VERSION, digest_of, encode_manifest
+from tahoe_engine.run.parts import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from tahoe_engine.run.layout import Layout
+
+SHOWN = 8  # differences printed in full
+
+
+def record_plan(
+    layout: Layout,
+    stage: str,
+    semantic: Mapping[str, Any],
+    inputs: Mapping[str, Mapping[str, Any]],
+    *,
+    redo: Collection[str] = (),
+) -> str:
+    """Record the plan of a stage, or check that it is the one recorded.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run, held by this launch.
+    stage : str
+        Name of the stage.
+    semantic : mapping
+        Everything but the inputs that the numbers depend on: settings, versions, tables joined.
+    inputs : mapping
+        Identity of every input, by name.
+    redo : collection of str
+        Inputs that gave nothing so far (quarantined): they may have been mended.
+
+    Returns
+    -------
+    str
+        Key of the plan, without the inputs.
+
+    Raises
+    ------
+    StageError
+        If the stage was started with other settings or other inputs; the message shows the differences.
+    """
+    plan = {"format_version": FORMAT_VERSION, "stage": stage, "semantic": dict(semantic), "inputs": dict(inputs)}
+    # Through JSON and back, so that tuples and lists compare equal.
+    plan = json.loads(encode_manifest(plan))
+    path = layout.plan(stage)
+    if path.is_file():
+        recorded = _read_plan(layout, stage)
+        if recorded.get("format_version") != FORMAT_VERSION:
+            _refuse(layout, stage, [f"format_version: {recorded.get('format_version')} before, {FORMAT_VERSION} now"])
+        _refuse(layout, stage, list(_differences(recorded["semantic"], plan["semantic"])))
+        _refuse(layout, stage, list(_input_differences(recorded["inputs"], plan["inputs"], redo)))
+    replace_file(path, encode_manifest(plan), layout.temporary)
+    return digest_of(plan["semantic"])
+
+
+def _read_plan(layout: Layout, stage: str) -> dict[str, Any]:
+    try:
+        plan: dict[str, Any] = json.loads(layout.plan(stage).read_bytes())
+        if not {"semantic", "inputs"} <= plan.keys():
+            raise ValueError(stage)  # noqa: TRY301
+    except (OSError, ValueError, AttributeError) as error:
+        raise StageError(f"{layout.plan(stage)}: damaged; use another run folder") from error
+    return plan
+
+
+def _refuse(layout: Layout, stage: str, differences: list[str]) -> None:
+    if not differences:
+        return
+    more = len(differences) - SHOWN
+    shown = "; ".join(differences[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    raise StageError(
+        f"{layout.root}: the stage {stage!r} was started with something else: {escape_controls(shown)}. "
+        "Use these again, or another run folder"
+    )
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield f"{name}: {_show(old)} before, {_show(new)} now"
+
+
+def _input_differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], redo: Collection[str]
+) -> Iterator[str]:
+    for name in sorted(old.keys() | new.keys()):
+        if name not in new:
+            yield f"input {name}: not there any more"
+        elif name not in old:
+            yield f"input {name}: was not there before"
+        elif old[name] != new[name] and name not in redo:
+            yield f"input {name}: E_INPUT_CHANGED ({'; '.join(_differences(old[name], new[name]))})"
+
+
+def _show(value: object) -> str:
+    text = json.dumps(value)
+    limit = 100
+    return text if len(text) <= limit else text[:limit] + "…"

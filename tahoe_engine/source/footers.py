@@ -1,0 +1,172 @@
+"""Read the footers of many shards at once: rows, row groups, schema, sizes and identity."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tahoe_engine.errors import ShardError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from tahoe_engine.source.shards import Shard
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a shard's footer says.
+
+    Parameters
+    ----------
+    shard : Shard
+        Whose it is.
+    size : int
+        Bytes of the file.
+    digest : str
+        Hash of the footer; with the size it is the shard's identity.
+    row_groups : tuple of int
+        Rows of each row group.
+    columns : tuple of dict
+        Of each column: name, type, codecs, encodings, compressed_bytes, uncompressed_bytes, n_values.
+    extra_columns : tuple of str
+        Columns that are not part of Tahoe's schema.
+    ranges : dict
+        Of `plate` and `sample`, for each row group: [least, greatest] or None.
+    values : dict
+        Distinct values of the key columns, where they were asked for.
+    """
+
+    shard: Shard
+    size: int
+    digest: str
+    row_groups: tuple[int, ...]
+    columns: tuple[dict[str, Any], ...] = ()
+    extra_columns: tuple[str, ...] = ()
+    ranges: dict[str, list[list[str] | None]] = field(default_factory=dict)
+    values: dict[str, list[str]] = field(default_factory=dict)
+    created_by: str | None = None
+    huggingface: bool = False
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the shard."""
+        return sum(self.row_groups)
+
+
+def read_footers(
+    shards: Sequence[Shard],
+    limits: Mapping[str, int],
+    *,
+    threads: int = 8,
+    values: bool = False,
+    on_footer: Callable[[int], None] | None = None,
+) -> list[Footer | ShardError]:
+    """Read the footer of every shard, some at a time.
+
+    Parameters
+    ----------
+    shards : sequence of Shard
+        As `find_shards` gives them.
+    limits : mapping
+        The ``[limits]`` section.
+    threads : int
+        Footers read at once; the core releases the GIL.
+    values : bool
+        Read the distinct plates, lines, drugs and samples too.
+    on_footer : callable, optional
+        Called with the number of footers read so far.
+
+    Returns
+    -------
+    list of Footer or ShardError
+        In the order of `shards`; an error stands in the place of a shard that cannot be used.
+    """
+
+    def read(shard: Shard) -> Footer | ShardError:
+        return read_footer(shard, limits, values=values)
+
+    footers: list[Footer | ShardError] = []
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="footers") as pool:
+        for number, footer in enumerate(_ordered(pool, read, shards), start=1):
+            footers.append(footer)
+            if on_footer is not None:
+                on_footer(number)
+    return footers
+
+
+def _ordered(
+    pool: ThreadPoolExecutor, read: Callable[[Shard], Footer | ShardError], shards: Sequence[Shard]
+) -> Iterator[Footer | ShardError]:
+    try:
+        yield from pool.map(read, shards)
+    except BaseException:
+        # Ctrl-C must not wait for thousands of footers.
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def read_footer(shard: Shard, limits: Mapping[str, int], *, values: bool = False) -> Footer | ShardError:
+    """Read one footer.
+
+    Parameters
+    ----------
+    shard : Shard
+        Which.
+    limits : mapping
+        The ``[limits]`` section.
+    values : bool
+        As in `read_footers`.
+
+    Returns
+    -------
+    Footer or ShardError
+        The error is returned, not raised: one bad shard is no reason to stop looking at the others.
+    """
+    from tahoe_engine import _rust
+
+    try:
+        # Opening a pipe would wait for a writer that never comes.
+        if not stat.S_ISREG(os.stat(shard.path).st_mode):  # noqa: PTH116
+            return ShardError(shard.name, None, None, "E_IO", "not a regular file")
+        found = _rust.probe_shard(shard.path, shard.name, dict(limits), values=values)
+    except ShardError as error:
+        return hide_path(error, shard.path)
+    except OSError as error:
+        return ShardError(shard.name, None, None, "E_IO", f"cannot be read: {error.strerror}")
+    except UnicodeEncodeError:
+        return ShardError(shard.name, None, None, "E_IO", "the file name is not valid UTF-8; rename it or link to it")
+    return Footer(
+        shard=shard,
+        size=found["size"],
+        digest=found["footer_digest"],
+        row_groups=tuple(found["row_groups"]),
+        columns=tuple(found["columns"]),
+        extra_columns=tuple(found["extra_columns"]),
+        ranges=dict(found["ranges"]),
+        values=dict(found.get("values") or {}),
+        created_by=found["created_by"],
+        huggingface=found["huggingface"],
+    )
+
+
+def hide_path(error: ShardError, path: str) -> ShardError:
+    """Take the folder out of an error's reason: manifests of equal runs are equal on every machine.
+
+    Parameters
+    ----------
+    error : ShardError
+        As the core raised it.
+    path : str
+        Path of the shard.
+
+    Returns
+    -------
+    ShardError
+        The same, with the file's name in place of its path.
+    """
+    reason = error.reason.replace(path, os.path.basename(path))  # noqa: PTH119
+    return ShardError(error.shard, error.row_group, error.row, error.code, reason)

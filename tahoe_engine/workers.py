@@ -1,0 +1,310 @@
+"""Who computes: the only module that knows the scheduler.
+
+Units go out in a bounded window and come back as they finish. A worker process runs one unit at a time, so that a unit
+that kills its process takes no other with it (measured: 4 threads a process, 4 of 6 innocent units lost).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import uuid4
+
+from tahoe_engine.errors import ConfigError, StageError, StoppedError, TahoeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tahoe_engine.config import WorkersSettings
+
+Unit = TypeVar("Unit")
+Receipt = TypeVar("Receipt")
+
+# One thread a process everywhere: the processes are what fills the cores.
+WORKER_ENVIRONMENT = {
+    "POLARS_MAX_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+REFRESH_SECONDS = 5.0  # how often a growing or shrinking cluster is looked at
+FETCH_SECONDS = 30  # for one small receipt
+MAX_FETCHES = 3  # attempts at a unit whose receipt was lost with its worker
+CLOSE_SECONDS = 5.0  # how long closing may take before it is given up
+
+
+class WorkerDiedError(TahoeError):
+    """A unit whose worker process died under it, each time it was tried."""
+
+    exit_code = 75
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Receipt]):
+    """What a unit came back with: a receipt, or an error (never both).
+
+    Parameters
+    ----------
+    receipt : object
+        What the function returned; small.
+    error : BaseException, optional
+        What it raised instead.
+    """
+
+    receipt: Receipt | None = None
+    error: BaseException | None = None
+
+
+def count_workers(settings: WorkersSettings) -> int:
+    """Give the number of local worker processes; 0 means this process alone.
+
+    Parameters
+    ----------
+    settings : WorkersSettings
+        Its section.
+
+    Returns
+    -------
+    int
+        The cores this process may use, where the settings leave it open.
+    """
+    if settings.count >= 0:
+        return settings.count
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def run_units(
+    function: Callable[[Unit], Receipt],
+    units: Iterable[Unit],
+    settings: WorkersSettings,
+    *,
+    gate: Callable[[], object] | None = None,
+) -> Iterator[tuple[Unit, Outcome[Receipt]]]:
+    """Run a function over units of work and yield each as it completes, in any order.
+
+    Parameters
+    ----------
+    function : callable
+        Importable by name; takes a unit, gives a small picklable receipt. What it raises comes back as an outcome.
+    units : iterable
+        Small and picklable. Taken one by one, a few more than there are threads.
+    settings : WorkersSettings
+        How many processes, or which scheduler.
+    gate : callable, optional
+        Run here and on every worker of a foreign scheduler before the first unit; all must give the same.
+
+    Yields
+    ------
+    unit, Outcome
+        Closing the generator stops the workers.
+
+    Raises
+    ------
+    StoppedError
+        If the workers or the scheduler are lost: run again to resume.
+    StageError
+        If the gate differs: another version is installed there.
+    ConfigError
+        If the scheduler cannot be reached.
+    """
+    if not settings.scheduler and count_workers(settings) == 0:
+        for unit in units:
+            yield unit, run_here(function, unit)
+        return
+    with _open_client(settings) as client:
+        if gate is not None and settings.scheduler:
+            _pass_gate(client, gate)
+        yield from _run_window(client, function, iter(units), settings)
+
+
+def run_here(function: Callable[[Unit], Receipt], unit: Unit) -> Outcome[Receipt]:
+    """Run one unit in this process and catch what it raises.
+
+    Parameters
+    ----------
+    function : callable
+        As in `run_units`.
+    unit : object
+        One unit.
+
+    Returns
+    -------
+    Outcome
+        Always picklable. A `KeyboardInterrupt` is not caught.
+    """
+    try:
+        return Outcome(receipt=function(unit))
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    # A panic of a Rust extension is a BaseException, and a task that raises one never returns (RELIABILITY.md, fact 1).
+    except BaseException as error:  # noqa: BLE001
+        return Outcome(error=_picklable(error))
+
+
+def _picklable(error: BaseException) -> BaseException:
+    trace = "".join(traceback.format_exception(error))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301
+    except Exception:  # noqa: BLE001
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    if not isinstance(error, (TahoeError, OSError)):
+        # The traceback itself does not travel; a note does, and Python prints it.
+        error.add_note(f"raised by a worker:\n{trace}")
+    return error
+
+
+def _run_window(
+    client: Any,  # noqa: ANN401
+    function: Callable[[Unit], Receipt],
+    units: Iterator[Unit],
+    settings: WorkersSettings,
+) -> Iterator[tuple[Unit, Outcome[Receipt]]]:
+    from distributed import as_completed
+
+    running: dict[str, tuple[Unit, int]] = {}
+    suspects: list[Unit] = []
+    alone = False
+    # Results are fetched below, not here: an error while this fetches one is swallowed, and the unit never comes back.
+    completed = as_completed()
+    again: list[tuple[Unit, int]] = []
+    window, looked = 0, 0.0
+    while True:
+        if time.monotonic() - looked > REFRESH_SECONDS:
+            window = settings.window * max(1, sum(client.nthreads().values()))
+            looked = time.monotonic()
+        while len(running) < (1 if alone else window):
+            unit, attempt = again.pop() if again else (next(units, None), 1)
+            if unit is None:
+                break
+            # A key of its own for every attempt: equal keys give old results, silently. No retries: we count attempts.
+            future = client.submit(run_here, function, unit, key=f"unit-{uuid4().hex}", pure=False, retries=0)
+            running[future.key] = (unit, attempt)
+            completed.add(future)
+        if not running:
+            if alone or not suspects:
+                return
+            # A dying process is blamed on every unit that was with it: those that are left go one at a time.
+            units, alone = iter(suspects), True
+            continue
+        future = next(completed)
+        unit, attempt = running.pop(future.key)
+        outcome = _fetch(future)
+        future.release()
+        del future
+        if outcome is None and attempt < MAX_FETCHES:
+            again.append((unit, attempt + 1))
+            continue
+        if outcome is not None and isinstance(outcome.error, WorkerDiedError) and not alone:
+            suspects.append(unit)
+            continue
+        yield unit, outcome or Outcome(error=WorkerDiedError(f"its receipt was lost {attempt} times"))
+
+
+def _fetch(future: Any) -> Outcome[Any] | None:  # noqa: ANN401
+    """Give the outcome of a completed future; None if it was lost with its worker."""
+    from distributed import KilledWorker
+
+    try:
+        result = future.result(timeout=FETCH_SECONDS)
+    except KilledWorker:
+        return Outcome(error=WorkerDiedError("its worker process died each time it was tried, perhaps out of memory"))
+    except TimeoutError:
+        return None
+    except Exception as error:
+        # Cancelled, no valid worker, scheduler gone: nothing the unit did.
+        kind = type(error).__name__
+        raise StoppedError(f"the workers are lost ({kind}: {error}); run the same command again to resume") from error
+    return result if isinstance(result, Outcome) else None
+
+
+@contextmanager
+def _open_client(settings: WorkersSettings) -> Iterator[Any]:
+    import dask
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(_scheduler_config(settings)))
+        if settings.scheduler:
+            try:
+                client = stack.enter_context(Client(settings.scheduler, timeout=f"{settings.wait_s} s"))
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"no scheduler at {settings.scheduler} ({error}); start one or leave it out") from error
+            _wait_for_workers(client, settings.wait_s)
+            yield client
+            return
+        with _interrupts_ignored():
+            cluster = LocalCluster(
+                n_workers=count_workers(settings),
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                # Without a host the pages are served to the whole network (RELIABILITY.md, fact 9).
+                dashboard_address=settings.dashboard or None,
+                memory_limit=settings.memory_mib << 20,
+                env=WORKER_ENVIRONMENT,
+                silence_logs=logging.CRITICAL,
+            )
+        stack.callback(_close_quietly, cluster)
+        yield stack.enter_context(Client(cluster))
+
+
+def _close_quietly(cluster: Any) -> None:  # noqa: ANN401
+    """Close a cluster; what goes wrong while a nanny is just replacing its worker must not hide the real error."""
+    try:
+        cluster.close(timeout=CLOSE_SECONDS)
+    except Exception:  # noqa: BLE001
+        logging.getLogger(__name__).debug("closing the cluster failed", exc_info=True)
+
+
+def _scheduler_config(settings: WorkersSettings) -> dict[str, object]:
+    config: dict[str, object] = {
+        # Without it a run whose workers are all gone waits for ever (RELIABILITY.md, fact 6).
+        "distributed.scheduler.no-workers-timeout": f"{settings.wait_s} s",
+        # Nobody reads the logs kept in memory.
+        "distributed.admin.log-length": 0,
+    }
+    if settings.scheduler:
+        config["distributed.comm.retry.count"] = 3
+    else:
+        # A receipt that died with its worker is asked for until the connection times out, and then computed again:
+        # on loopback a refused connection stays refused, so 30 s a time and three tries would be waiting for nothing.
+        config["distributed.comm.timeouts.connect"] = "5 s"
+    return config
+
+
+def _wait_for_workers(client: Any, seconds: int) -> None:  # noqa: ANN401
+    try:
+        client.wait_for_workers(1, timeout=seconds)
+    except TimeoutError as error:
+        raise StoppedError(f"the scheduler has no worker after {seconds} s; start workers and run again") from error
+
+
+def _pass_gate(client: Any, gate: Callable[[], object]) -> None:  # noqa: ANN401
+    here = gate()
+    for address, there in sorted(client.run(gate, on_error="return").items()):
+        if there != here:
+            raise StageError(f"worker {address} has {there!r}, this process {here!r}; install the same version there")
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let worker processes start deaf to Ctrl-C: it reaches the whole group, and only this process shall answer.
+
+    An ignored signal stays ignored in a started program; without this a Ctrl-C prints 144 lines.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
