@@ -94,9 +94,9 @@ lock:  ## resolve the locks anew (needs uv)
 	for lock in all core dev; do
 	    options=(--universal --python-version 3.11 --generate-hashes --no-header --quiet --upgrade)
 	    case "$$lock" in
-	        all) options+=(--all-extras --group dev) ;;
+	        all) options+=(--all-extras --group tools) ;;
 	        core) options+=(--constraints requirements/all.lock) ;;
-	        dev) options+=(--group dev --constraints requirements/all.lock) ;;
+	        dev) options+=(--group tools --constraints requirements/all.lock) ;;
 	    esac
 	    uv pip compile pyproject.toml "$${options[@]}" --output-file "requirements/$$lock.lock"
 	done
