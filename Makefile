@@ -63,8 +63,8 @@ rust-lint: env
 
 # Without the feature `python`: the core builds and passes its tests with no interpreter.
 rust-test:
-	if cargo nextest --version >/dev/null 2>&1; then
-	    cargo nextest run $(CARGO_FLAGS) --cargo-profile release --no-tests=warn
+	@if cargo nextest --version >/dev/null 2>&1; then
+	    cargo nextest run $(CARGO_FLAGS) --no-tests=warn
 	    cargo test $(CARGO_FLAGS) --doc --quiet
 	else
 	    cargo test $(CARGO_FLAGS)
@@ -91,7 +91,7 @@ licences: env  ## list the licences of the locked packages and crates; fail on o
 	$(BIN)/python tests/licences.py
 
 lock:  ## resolve the locks anew (needs uv)
-	for lock in all core dev; do
+	@for lock in all core dev; do
 	    options=(--universal --python-version 3.11 --generate-hashes --no-header --quiet --upgrade)
 	    case "$$lock" in
 	        all) options+=(--all-extras --group tools) ;;
