@@ -21,7 +21,7 @@ from uuid import uuid4
 from tahoe_engine.errors import ConfigError, StageError, StoppedError, TahoeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tahoe_engine.config import WorkersSettings
 
@@ -83,7 +83,7 @@ def count_workers(settings: WorkersSettings) -> int:
 
 def run_units(
     function: Callable[[Unit], Receipt],
-    units: Iterable[Unit],
+    units: Sequence[Unit],
     settings: WorkersSettings,
     *,
     gate: Callable[[], object] | None = None,
@@ -94,8 +94,8 @@ def run_units(
     ----------
     function : callable
         Importable by name; takes a unit, gives a small picklable receipt. What it raises comes back as an outcome.
-    units : iterable
-        Small and picklable. Taken one by one, a few more than there are threads.
+    units : sequence
+        Small and picklable. Handed out one by one, a few more than there are threads.
     settings : WorkersSettings
         How many processes, or which scheduler.
     gate : callable, optional
@@ -119,7 +119,7 @@ def run_units(
         for unit in units:
             yield unit, run_here(function, unit)
         return
-    with _open_client(settings) as client:
+    with _open_client(settings, len(units)) as client:
         if gate is not None and settings.scheduler:
             _pass_gate(client, gate)
         yield from _run_window(client, function, iter(units), settings)
@@ -226,7 +226,7 @@ def _fetch(future: Any) -> Outcome[Any] | None:  # noqa: ANN401
 
 
 @contextmanager
-def _open_client(settings: WorkersSettings) -> Iterator[Any]:
+def _open_client(settings: WorkersSettings, n_units: int) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
@@ -242,7 +242,7 @@ def _open_client(settings: WorkersSettings) -> Iterator[Any]:
             return
         with _interrupts_ignored():
             cluster = LocalCluster(
-                n_workers=count_workers(settings),
+                n_workers=min(count_workers(settings), n_units),
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",

@@ -27,6 +27,7 @@ PART_BYTES_A_CELL = {"summary": 60, "qc": 110, "all": 110}
 GENE_PART_BYTES_A_GENE = 40
 BASE_MEMORY = 160 << 20  # a worker with Polars and the joined tables
 GENE_SUMS_BYTES_A_GENE = 160
+WELLS_A_GROUP = 3
 
 # Filters that row-group statistics know about; cell lines and drugs are spread over nearly all row groups.
 PRUNING = (("plates", schema.PLATE), ("samples", schema.SAMPLE))
@@ -280,10 +281,10 @@ def _share(footer: Footer, index: int, key: str, column: str, wanted: Wanted) ->
     inside = sum(span[0] <= value <= span[1] for value in values)
     if span[0] == span[1]:
         return float(inside > 0)
-    # Wells are numbered, so smp_1783 to smp_1785 are three of them; of other names two are seen.
+    # Wells are numbered, so smp_1783 to smp_1785 are three of them; 1,000 rows hold no more (FACTS.md).
     numbers = [re.search(r"[0-9]{1,9}$", text) for text in span]
     low, high = (int(number[0]) if number else 0 for number in numbers)
-    return min(1.0, inside / max(2, high - low + 1))
+    return min(1.0, inside / min(WELLS_A_GROUP, max(2, high - low + 1)))
 
 
 def _rows_read(shard: PlannedShard, wanted: Wanted) -> int:

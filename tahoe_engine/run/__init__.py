@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tahoe_engine.run.describe import describe_run
 from tahoe_engine.run.journal import Journal
 from tahoe_engine.run.layout import Layout
 from tahoe_engine.run.lock import hold_run
@@ -18,6 +19,7 @@ __all__ = [
     "Mismatch",
     "Run",
     "commit_part",
+    "describe_run",
     "hold_run",
     "list_stages",
     "read_manifest",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tahoe_engine.source.checksums import Checksum, Checksums, find_checksums, load_checksums, verify_checksum
+from tahoe_engine.source.facts import describe_source
 from tahoe_engine.source.footers import Footer, read_footers
 from tahoe_engine.source.shards import Shard, find_metadata, find_shards
 
@@ -11,6 +12,7 @@ __all__ = [
     "Checksums",
     "Footer",
     "Shard",
+    "describe_source",
     "find_checksums",
     "find_metadata",
     "find_shards",

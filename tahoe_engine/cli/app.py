@@ -1,0 +1,97 @@
+"""All verbs together, and what an error becomes: one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from tahoe_engine.cli import cells, check, inspect, plan, run, synth, verify
+from tahoe_engine.errors import TahoeError, escape_controls
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+USAGE, INTERRUPTED = 64, 130
+
+app = typer.Typer(
+    name="tahoe",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Tahoe-100M shards to exact tables of cells and genes, on Dask, through a Rust core.",
+    epilog="Example: tahoe synth demo/atlas && tahoe cells demo/atlas --into demo/run",
+)
+for verb in (synth, check, plan, cells, run, inspect, verify):
+    verb.register(app)
+
+
+@app.callback()
+def _tahoe(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    if version:
+        import tahoe_engine
+
+        typer.echo(f"tahoe-engine {tahoe_engine.__version__}")
+        raise typer.Exit
+
+
+def run_app(args: list[str] | None) -> int:
+    """Run the app and turn its errors into exit codes.
+
+    Parameters
+    ----------
+    args : list of str, optional
+        As in `tahoe_engine.cli.main`.
+
+    Returns
+    -------
+    int
+        As in CONTRACT.md. A bug is not caught: Python prints its traceback and ends with 1.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = typer.main.get_command(app)(args, prog_name="tahoe", standalone_mode=False)
+        sys.stdout.flush()
+    except TahoeError as error:
+        _say(f"tahoe: {error}")
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python's own flush at exit must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _usage(error)
+    if code == INTERRUPTED:
+        _say("tahoe: interrupted; run the same command again to resume")
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Exception) -> int:
+    """Say what is wrong with the command line; raise what is not about it."""
+    format_message: Any = getattr(error, "format_message", None)
+    if format_message is None:
+        raise error
+    context: Any = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        # Its message is the help page, and to ask for nothing is no mistake.
+        typer.echo(format_message(), err=True)
+        return USAGE
+    where = context.command_path if context is not None else "tahoe"
+    _say(f"{where}: {format_message()} Try: {where} --help")
+    return USAGE
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(escape_controls(text) + "\n")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

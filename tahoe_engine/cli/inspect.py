@@ -1,0 +1,55 @@
+"""``tahoe inspect``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tahoe_engine.cli import options
+from tahoe_engine.cli.output import count, print_facts, print_json, print_table, size
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    app.command("inspect", epilog="Example: tahoe inspect demo/run")(inspect)
+
+
+def inspect(run: RunFolder, json: options.Json = False) -> int:
+    """Say what is in a run: stages, settings, row accounting, versions."""
+    from tahoe_engine.run import describe_run
+
+    facts = describe_run(run)
+    if json:
+        print_json(facts)
+        return 0
+    for stage, found in facts["stages"].items():
+        _print_stage(stage, found)
+    for stage, found in facts["unfinished"].items():
+        done = f"{count(found['done'])} of {count(found['shards'])} shards done, {found['quarantined']} quarantined"
+        sys.stdout.write(f"{stage}: not finished, {done}; run the same command again to resume\n")
+    return 0
+
+
+def _print_stage(stage: str, found: dict[str, Any]) -> None:
+    sys.stdout.write(f"{stage}\n")
+    settings = found.get("settings", {}).get("cells", {})
+    print_facts(
+        [
+            ("  parts", f"{count(found['parts'])}, {count(found['table_rows'])} rows, {size(found['bytes'])}"),
+            ("  digest", found["digest"]),
+            ("  core", found.get("core")),
+            ("  format", found["format_version"]),
+            ("  settings", ", ".join(f"{name}={value}" for name, value in settings.items() if value not in ([], ""))),
+            *((f"  rows {name}", number) for name, number in found.get("rows", {}).items()),
+            *((f"  filtered by {name}", number) for name, number in found.get("filtered", {}).items()),
+            *((f"  rejected for {name}", number) for name, number in found.get("rejected", {}).items()),
+            *((f"  {name}", number) for name, number in found.get("warnings", {}).items()),
+        ]
+    )
+    bad = [(r["shard"], r["row"], r["code"], r["reason"]) for r in found.get("quarantined", [])]
+    print_table("  quarantined", ("shard", "row", "code", "reason"), bad)

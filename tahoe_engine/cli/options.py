@@ -1,0 +1,99 @@
+"""Options that several verbs have, and how they become settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tahoe_engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tahoe_engine.config import Settings
+
+Source = Annotated[
+    list[str],
+    typer.Argument(help="A folder, a glob, a list of files (.txt), a Parquet file, or several.", show_default=False),
+]
+Into = Annotated[Path, typer.Option("--into", help="The run folder.", show_default=False)]
+Stats = Annotated[
+    str | None,
+    typer.Option(help="summary (expressions column alone), qc (all cell columns) or all (genes too; the default)."),
+]
+CellLines = Annotated[
+    list[str] | None, typer.Option(help="Keep these lines only: ids or names, comma-separated or @file.")
+]
+Drugs = Annotated[list[str] | None, typer.Option(help="Keep these drugs only, comma-separated or @file.")]
+Plates = Annotated[list[str] | None, typer.Option(help="Keep these plates only, for example 4,6.")]
+Samples = Annotated[list[str] | None, typer.Option(help="Keep these wells only, comma-separated or @file.")]
+MinGenes = Annotated[int | None, typer.Option(help="Keep cells with at least so many genes (0; Bio-Spark says 10).")]
+Rows = Annotated[str | None, typer.Option(help="A:B over the source in shard order, B not included.")]
+BadRows = Annotated[str | None, typer.Option(help="quarantine (condemns its shard; default) or reject (drop, count).")]
+Vocabulary = Annotated[str | None, typer.Option(help="Gene table of a sister data set.")]
+VerifyInputs = Annotated[bool, typer.Option("--verify-inputs", help="Hash every shard and compare.")]
+Checksums = Annotated[str | None, typer.Option(help="Checksum file of --verify-inputs, as sha256sum writes it.")]
+Workers = Annotated[int | None, typer.Option(help="Processes (default: the cores; 0 = this one, no cluster).")]
+Scheduler = Annotated[str | None, typer.Option(help="Use a running scheduler, tcp://HOST:PORT.")]
+Profile = Annotated[str | None, typer.Option(help="Settings: a name in config/ or a TOML file.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="One setting, section.key=value; may be repeated.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Publish nothing if any shard or row is bad (exit 65).")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Facts as JSON on stdout.")]
+
+NAME_LISTS = ("cell_lines", "drugs", "plates", "samples")
+
+
+def make_settings(profile: str | None, overrides: list[str] | None, **given: object) -> Settings:
+    """Resolve the settings of a command.
+
+    Parameters
+    ----------
+    profile : str, optional
+        As in `tahoe_engine.config.load_settings`.
+    overrides : list of str, optional
+        As there.
+    **given : object
+        Options by the names of `PLACES`; None and False mean: not given.
+
+    Returns
+    -------
+    Settings
+        Options have the last word.
+    """
+    from tahoe_engine.config import change_settings, load_settings
+
+    changes: dict[str, dict[str, Any]] = {}
+    for name, value in given.items():
+        section, key = PLACES[name]
+        if value is not None and value is not False:
+            option = f"--{name.replace('_', '-')}"
+            changes.setdefault(section, {})[key] = _read_names(value, option) if name in NAME_LISTS else value
+    return change_settings(load_settings(profile=profile, overrides=overrides or ()), changes, "the options")
+
+
+PLACES = {
+    **{name: ("cells", name) for name in (*NAME_LISTS, "stats", "min_genes", "rows", "bad_rows", "vocabulary")},
+    "verify_inputs": ("source", "verify_inputs"),
+    "checksums": ("source", "checksums"),
+    "workers": ("workers", "count"),
+    "scheduler": ("workers", "scheduler"),
+    "strict": ("run", "strict"),
+}
+
+
+def _read_names(given: Any, option: str) -> list[str]:  # noqa: ANN401
+    """Read names: comma-separated, or one a line of an @file (the place for names that hold commas)."""
+    names: list[str] = []
+    for item in given:
+        if item.startswith("@"):
+            try:
+                lines = Path(item[1:]).read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"{option} {item}: cannot be read ({error})") from error
+            names.extend(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+        else:
+            names.extend(part.strip() for part in item.split(",") if part.strip())
+    if not names:
+        raise ConfigError(f"{option}: no name is given")
+    return names

@@ -1,0 +1,104 @@
+"""``tahoe plan VERB``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tahoe_engine.cli import options
+from tahoe_engine.cli.output import print_facts, print_json, print_table, size
+from tahoe_engine.cli.progress import show_progress, tell_unknown
+
+if TYPE_CHECKING:
+    from tahoe_engine.cells import CellsPlan
+
+MaybeInto = Annotated[Path | None, typer.Option("--into", help="The run folder, to see whether its disk has room.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    verbs = typer.Typer(help="Say what a command would do: units, bytes, memory, output.", no_args_is_help=True)
+    verbs.command("cells", epilog="Example: tahoe plan cells demo/atlas --into demo/run --samples smp_1783")(plan_verb)
+    app.add_typer(verbs, name="plan", epilog="Example: tahoe plan cells demo/atlas")
+
+
+def plan_verb(
+    source: options.Source,
+    into: MaybeInto = None,
+    stats: options.Stats = None,
+    cell_lines: options.CellLines = None,
+    drugs: options.Drugs = None,
+    plates: options.Plates = None,
+    samples: options.Samples = None,
+    min_genes: options.MinGenes = None,
+    rows: options.Rows = None,
+    bad_rows: options.BadRows = None,
+    vocabulary: options.Vocabulary = None,
+    verify_inputs: options.VerifyInputs = False,
+    checksums: options.Checksums = None,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    profile: options.Profile = None,
+    set_: options.Set = None,
+    strict: options.Strict = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> int:
+    """Say what `tahoe cells` would do with the same options; refused (exit 64) if it cannot fit. Writes nothing."""
+    settings = options.make_settings(
+        profile,
+        set_,
+        stats=stats,
+        cell_lines=cell_lines,
+        drugs=drugs,
+        plates=plates,
+        samples=samples,
+        min_genes=min_genes,
+        rows=rows,
+        bad_rows=bad_rows,
+        vocabulary=vocabulary,
+        verify_inputs=verify_inputs or checksums is not None,
+        checksums=checksums,
+        workers=workers,
+        scheduler=scheduler,
+        strict=strict,
+    )
+    from tahoe_engine.cells import Progress, plan_cells
+    from tahoe_engine.source import find_shards
+
+    given = source if len(source) > 1 else source[0]
+    shards = find_shards(given)
+    with show_progress(quiet=quiet, every=settings.run.progress_s) as show:
+        plan = plan_cells(
+            given, settings=settings, shards=shards, on_footer=lambda n: show(Progress("footers", n, len(shards)))
+        )
+    if json:
+        print_json(plan.describe())
+    else:
+        _print_lines(plan)
+    tell_unknown(plan.wanted.unknown)
+    plan.require_fit(into)
+    return 0
+
+
+def _print_lines(plan: CellsPlan) -> None:
+    facts = plan.describe()
+    read = facts["bytes_to_read"]
+    print_facts(
+        [
+            ("shards", facts["shards"]),
+            ("units", facts["units"]),
+            ("rows", facts["rows"]),
+            ("row groups", f"{facts['row_groups_read']} of {facts['row_groups']} are read"),
+            ("read amplification", facts["read_amplification"]),
+            ("bytes to read", f"{size(read['total'])} of {size(facts['bytes_of_shards'])}"),
+            ("output", f"about {size(facts['output_bytes'])}"),
+            ("workers", f"{facts['workers']}, about {size(facts['memory_a_worker'])} each"),
+        ]
+    )
+    print_table("bytes by column", ("column", "bytes"), [(k, v) for k, v in read.items() if k != "total"])
+    print_table(
+        "bad shards", ("shard", "code", "reason"), [(b["shard"], b["code"], b["reason"]) for b in facts["bad_shards"]]
+    )

@@ -1,0 +1,47 @@
+"""``tahoe run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tahoe_engine.cli import options
+from tahoe_engine.cli.cells import print_report
+from tahoe_engine.cli.output import print_json
+from tahoe_engine.cli.progress import show_progress, tell_unknown
+
+JobFile = Annotated[Path, typer.Argument(metavar="JOB.toml", help="The job file.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    app.command("run", epilog="Example: tahoe run jobs/demo.toml --set cells.min_genes=10")(run)
+
+
+def run(
+    job: JobFile,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    profile: options.Profile = None,
+    set_: options.Set = None,
+    strict: options.Strict = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> int:
+    """Run the stages a job names, in order; only what is missing."""
+    from tahoe_engine.config import load_settings
+    from tahoe_engine.pipeline import run_job
+
+    overrides = list(set_ or ())
+    overrides += [] if workers is None else [f"workers.count={workers}"]
+    overrides += [] if scheduler is None else [f'workers.scheduler="{scheduler}"']
+    overrides += ["run.strict=true"] if strict else []
+    every = load_settings(profile=profile, job=job, overrides=overrides).run.progress_s
+    with show_progress(quiet=quiet, every=every) as show:
+        reports = run_job(job, overrides, profile=profile, on_progress=show, on_unknown=tell_unknown)
+    if json:
+        print_json({stage: report.describe() for stage, report in reports.items()})
+        return max(2 if report.n_quarantined else 0 for report in reports.values())
+    return max(print_report(report, as_json=False) for report in reports.values())

@@ -1,0 +1,68 @@
+"""What is in a run: its stages, finished or begun, with their settings and their rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tahoe_engine.errors import StageError
+from tahoe_engine.run.journal import read_journal
+from tahoe_engine.run.layout import Layout
+from tahoe_engine.run.manifest import list_stages, read_manifest
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+SHOWN = ("settings", "core", "metadata", "rows", "filtered", "rejected", "warnings", "wanted", "quarantined")
+
+
+def describe_run(path: str | PathLike[str]) -> dict[str, Any]:
+    """Sum up a run.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The run folder.
+
+    Returns
+    -------
+    dict
+        JSON-able: ``stages`` (finished: parts, bytes, digest and what the manifest says) and ``unfinished`` (begun:
+        shards done of how many).
+
+    Raises
+    ------
+    StageError
+        If this is no run folder, or a manifest is damaged.
+    """
+    layout = Layout(Path(path))
+    begun = sorted(file.stem.removeprefix("plan-") for file in layout.state.glob("plan-*.json"))
+    finished = list_stages(layout) if layout.manifest.is_file() or not begun else {}
+    stages = {}
+    for stage in sorted(finished):
+        manifest = read_manifest(layout, stage)
+        parts = manifest["parts"]
+        stages[stage] = {
+            "parts": len(parts),
+            "table_rows": sum(part["rows"] for part in parts),
+            "bytes": sum(part["size"] for part in parts),
+            "digest": manifest["digest"],
+            "format_version": manifest["format_version"],
+            **{name: manifest[name] for name in SHOWN if name in manifest},
+        }
+    return {
+        "run": str(path),
+        "stages": stages,
+        "unfinished": {stage: _describe_begun(layout, stage) for stage in begun if stage not in finished},
+    }
+
+
+def _describe_begun(layout: Layout, stage: str) -> dict[str, int]:
+    try:
+        inputs = json.loads(layout.plan(stage).read_bytes())["inputs"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StageError(f"{layout.plan(stage)}: damaged; use another run folder") from error
+    records, _ = read_journal(layout.journal(stage))
+    last = {record["shard"]: "receipt" in record for record in records}
+    return {"shards": len(inputs), "done": sum(last.values()), "quarantined": len(last) - sum(last.values())}
