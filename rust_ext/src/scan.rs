@@ -14,16 +14,16 @@ use crate::limits::Limits;
 use crate::moments::{judge, summarize};
 use crate::pages::{ColumnPages, RowShape};
 use crate::partials::gene_table;
-use crate::table::{PartFacts, write_part};
+use crate::table::{PartFacts, Table, write_part};
 use crate::texts::{Category, TextPages};
 use crate::vocabulary::{Joins, Vocabulary};
 
 /// Category of a row of a column that is not there.
 const ABSENT: u32 = u32::MAX;
 /// Rows taken at once.
-const BATCH_ROWS: usize = 512;
+const BATCH_ROWS: usize = 1_024;
 /// Entries after which a batch is full.
-const BATCH_ENTRIES: usize = 1 << 17;
+const BATCH_ENTRIES: usize = 1 << 19;
 
 /// Which statistics are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +108,31 @@ pub struct Receipt {
 /// `Failure::Shard` where the shard is at fault, `Failure::Output` where a part cannot be written.
 pub fn scan_cells(request: &ScanRequest<'_>) -> std::result::Result<Receipt, Failure> {
     let store = LocalFile::open(request.path)?;
-    let (scan, receipt) = Scan::run(request, &store)?;
-    scan.write(receipt)
+    let Tables { mut receipt, cells, genes } = compute(request, &store)?;
+    receipt.cells = Some(write_part(request.part, &cells)?);
+    if let (Some(genes), Some(path)) = (genes, request.genes_part) {
+        receipt.genes = Some(write_part(path, &genes)?);
+    }
+    Ok(receipt)
+}
+
+/// What a scan computes, before anything is written.
+pub struct Tables {
+    /// The accounting; its parts are still none.
+    pub receipt: Receipt,
+    /// Rows of `cells/`.
+    pub cells: Table,
+    /// The gene sums, for [`Stats::All`].
+    pub genes: Option<Table>,
+}
+
+/// Scans a shard that lies anywhere, writing nothing.
+///
+/// # Errors
+/// The first defect that condemns the shard.
+pub fn compute(request: &ScanRequest<'_>, store: &dyn Store) -> Result<Tables> {
+    let (scan, receipt) = Scan::run(request, store)?;
+    Ok(scan.finish(receipt))
 }
 
 struct Scan<'a> {
@@ -364,6 +387,7 @@ impl<'a> Scan<'a> {
             let genes = batch.genes.get(gene_at..gene_at.saturating_add(gene_shape.values as usize)).unwrap_or_default();
             value_at = value_at.saturating_add(values);
             gene_at = gene_at.saturating_add(genes.len());
+            let value_end = value_at;
             let Some(keep) = batch.keep.get_mut(at) else { break };
             if !*keep {
                 if by_runs {
@@ -394,15 +418,24 @@ impl<'a> Scan<'a> {
             let row = done.saturating_add(at as u64);
             match checked {
                 Ok(checked) => {
-                    *keep = Self::keep(
+                    let total = Self::keep(
                         self.request,
                         &mut self.receipt,
                         &mut self.columns,
-                        &mut self.genes,
                         &self.checker,
                         &checked,
                         first.saturating_add(row),
                     );
+                    *keep = total.is_some();
+                    if let (Some(total), Some(moments)) = (total, &mut self.genes) {
+                        // The entries end where the row does; the marker before them is left out.
+                        let start = value_end.saturating_sub(checked.codes.len());
+                        let distinct = self.checker.counts().len();
+                        moments.stage(&checked, total, start, distinct);
+                        if moments.staged() >= GeneMoments::room(distinct) {
+                            moments.add_staged(&batch.genes, &batch.codes);
+                        }
+                    }
                 }
                 Err((code, _)) if self.request.reject_rows => {
                     add(&mut self.receipt.rejected, code, 1);
@@ -411,22 +444,24 @@ impl<'a> Scan<'a> {
                 Err((code, reason)) => return Err(Defect::new(code, reason).at_row(row)),
             }
         }
+        if let Some(moments) = &mut self.genes {
+            moments.add_staged(&batch.genes, &batch.codes);
+        }
         Ok(())
     }
 
-    /// Adds a checked row to the tables unless it has too few genes.
+    /// Adds a checked row to the table of cells unless it has too few genes; gives its total.
     fn keep(
         request: &ScanRequest<'_>,
         receipt: &mut Receipt,
         columns: &mut CellColumns,
-        genes: &mut Option<GeneMoments>,
         checker: &Checker,
         row: &Row<'_>,
         index: u64,
-    ) -> bool {
+    ) -> Option<u64> {
         if row.entries.saturating_sub(row.oddities.zeros) < request.min_genes {
             add(&mut receipt.filtered, "min_genes", 1);
-            return false;
+            return None;
         }
         let odd = row.oddities;
         for (code, there) in [
@@ -444,14 +479,11 @@ impl<'a> Scan<'a> {
         let quality =
             (request.stats != Stats::Summary).then(|| judge(row, total, checker.counts(), request.vocabulary));
         columns.push(index, &summary, quality.as_ref());
-        if let Some(genes) = genes {
-            genes.add(row, total, checker.counts().len());
-        }
         receipt.kept = receipt.kept.saturating_add(1);
-        true
+        Some(total)
     }
 
-    fn write(self, mut receipt: Receipt) -> std::result::Result<Receipt, Failure> {
+    fn finish(self, mut receipt: Receipt) -> Tables {
         let request = self.request;
         let duplicates = self.columns.duplicate_ids();
         if duplicates > 0 {
@@ -466,12 +498,9 @@ impl<'a> Scan<'a> {
         }
         let name = |code: u32| sample.names.get(code as usize).cloned().unwrap_or_default();
         receipt.sample_runs = self.runs.iter().map(|(code, first, n)| (name(*code), *first, *n)).collect();
-        let table = self.columns.into_table(request.shard, [sample, drug, line, plate, moa], request.joins);
-        receipt.cells = Some(write_part(request.part, &table)?);
-        if let (Some(genes), Some(path)) = (self.genes, request.genes_part) {
-            receipt.genes = Some(write_part(path, &gene_table(&genes.finish(), request.vocabulary))?);
-        }
-        Ok(receipt)
+        let cells = self.columns.into_table(request.shard, [sample, drug, line, plate, moa], request.joins);
+        let genes = self.genes.map(|genes| gene_table(&genes.finish(), request.vocabulary));
+        Tables { receipt, cells, genes }
     }
 }
 
