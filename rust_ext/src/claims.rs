@@ -1,8 +1,8 @@
-//! A look at the page headers of a column chunk before any page is decompressed.
+//! What a footer and page headers claim, looked at before they are believed.
 //!
-//! The `parquet` crate reads the pages; it does not tell how large one will be before it has
-//! allocated it. This walk does, so that limits hold before memory is asked for. Thrift compact
-//! protocol: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
+//! The `parquet` crate reads both; it does not tell how large a page will be before it has allocated
+//! it, and it follows a schema as deep as that goes, past the end of the stack. These walks hold the
+//! limits first. Thrift compact protocol: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
 
 use crate::error::{Code, Defect, Result};
 use crate::limits::Limits;
@@ -40,6 +40,57 @@ pub fn check_pages(chunk: &[u8], limits: &Limits) -> Result<()> {
         at = reader.at.saturating_add(compressed);
         if at > chunk.len() {
             return Err(Defect::new(Code::Decode, "a page reaches beyond its column chunk"));
+        }
+    }
+    Ok(())
+}
+
+/// Groups within groups of a schema.
+const MAX_NESTING: usize = 32;
+
+/// Checks the schema of a footer: how many elements, how deep.
+///
+/// # Errors
+/// `E_FOOTER` for a footer that is none, `E_LIMIT_COLUMNS` for one beyond the limits.
+pub fn check_schema(footer: &[u8], limits: &Limits) -> Result<()> {
+    walk_schema(footer, limits).map_err(|d| match d.code {
+        Code::LimitColumns => d,
+        _ => Defect::new(Code::Footer, "the footer cannot be read"),
+    })
+}
+
+fn walk_schema(footer: &[u8], limits: &Limits) -> Result<()> {
+    let mut reader = Compact { data: footer, at: 0 };
+    let mut last = 0;
+    while let Some((id, kind)) = reader.field(&mut last)? {
+        if (id, kind) != (2, 9) {
+            reader.pass(kind, MAX_DEPTH)?;
+            continue;
+        }
+        let head = reader.byte()?;
+        let elements = if head >> 4 == 15 { reader.varint()? } else { u64::from(head >> 4) };
+        // Tahoe has three elements to a list column and one to a text.
+        if elements > limits.columns.saturating_mul(4) {
+            return Err(Defect::new(Code::LimitColumns, format!("a schema of {elements} elements")));
+        }
+        // Children still to come, of each group that is open.
+        let mut open: Vec<i64> = Vec::new();
+        for _ in 0..elements {
+            let children = reader.children()?;
+            if children > 0 {
+                open.push(children);
+            } else {
+                while let Some(left) = open.last_mut() {
+                    *left = left.saturating_sub(1);
+                    if *left > 0 {
+                        break;
+                    }
+                    open.pop();
+                }
+            }
+            if open.len() > MAX_NESTING {
+                return Err(Defect::new(Code::LimitColumns, format!("groups within groups, more than {MAX_NESTING} deep")));
+            }
         }
     }
     Ok(())
@@ -93,6 +144,19 @@ impl Compact<'_> {
         let delta = i64::from(head >> 4);
         *last = if delta == 0 { self.zigzag()? } else { last.saturating_add(delta) };
         Ok(Some((*last, kind)))
+    }
+
+    /// The number of children that a schema element claims.
+    fn children(&mut self) -> Result<i64> {
+        let (mut children, mut last) = (0, 0);
+        while let Some((id, kind)) = self.field(&mut last)? {
+            if (id, kind) == (5, 5) {
+                children = self.zigzag()?;
+            } else {
+                self.pass(kind, MAX_DEPTH)?;
+            }
+        }
+        Ok(children)
     }
 
     fn page_claim(&mut self) -> Result<PageClaim> {
@@ -172,6 +236,16 @@ mod tests {
     fn a_page_beyond_the_limit_is_refused_before_it_is_read() {
         let limits = Limits { page_bytes: 9, ..Limits::default() };
         assert_eq!(check_pages(&SMALL, &limits).unwrap_err().code, Code::LimitMemory);
+    }
+
+    #[test]
+    fn a_schema_without_bottom_is_refused() {
+        // Field 2, a list of structs; each element has one child and ends.
+        let mut footer = vec![0x29, 0xfc, 0xc0, 0x3e];
+        footer.extend(std::iter::repeat_n([0x55, 0x02, 0x00], 8_000).flatten());
+        footer.push(0);
+        assert_eq!(check_schema(&footer, &Limits::default()).unwrap_err().code, Code::LimitColumns);
+        assert_eq!(check_schema(&[0xff; 9], &Limits::default()).unwrap_err().code, Code::Footer);
     }
 
     #[test]

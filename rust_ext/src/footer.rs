@@ -9,6 +9,8 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::{SchemaDescriptor, Type};
 use sha2::{Digest as _, Sha256};
 
+use crate::caught::caught;
+use crate::claims::check_schema;
 use crate::error::{Code, Defect, Result};
 use crate::limits::Limits;
 
@@ -143,10 +145,13 @@ pub fn read_footer(store: &dyn Store, limits: &Limits) -> Result<Footer> {
     let bytes = read(start, length.saturating_add(8))?;
     let digest = hex(&Sha256::digest(&bytes));
     let body = bytes.get(..bytes.len().saturating_sub(8)).unwrap_or_default();
-    let meta = ParquetMetaDataReader::decode_metadata(body).map_err(|e| {
-        let text = e.to_string();
-        let code = if text.to_ascii_lowercase().contains("encrypt") { Code::Encrypted } else { Code::Footer };
-        Defect::new(code, format!("the footer cannot be read: {text}"))
+    check_schema(body, limits)?;
+    let meta = caught(Code::Footer, || {
+        ParquetMetaDataReader::decode_metadata(body).map_err(|e| {
+            let text = e.to_string();
+            let code = if text.to_ascii_lowercase().contains("encrypt") { Code::Encrypted } else { Code::Footer };
+            Defect::new(code, format!("the footer cannot be read: {text}"))
+        })
     })?;
     check_counts(&meta, limits)?;
     Ok(Footer { meta, size, digest, start })

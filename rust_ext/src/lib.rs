@@ -1,6 +1,8 @@
 //! The compiled core of tahoe-engine: encoded Parquet shards in, small exact tables out.
 
+mod caught;
 pub mod cells;
+mod claims;
 mod columns;
 pub mod dictionary;
 mod digest;
@@ -10,7 +12,6 @@ pub mod genes;
 pub mod hybrid;
 pub mod limits;
 pub mod moments;
-mod page_header;
 pub mod pages;
 mod partials;
 mod plain;

@@ -20,7 +20,7 @@ use crate::error::{Code, Defect, Result};
 use crate::footer::{Footer, Leaf, Store, unreadable};
 use crate::hybrid::{Hybrid, Piece};
 use crate::limits::Limits;
-use crate::page_header::check_pages;
+use crate::claims::check_pages;
 use crate::plain::PlainValues;
 
 /// The bytes of one column chunk under their offsets in the file.

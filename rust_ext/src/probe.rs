@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Defect, Result};
+use crate::caught::caught;
+use crate::error::{Code, Defect, Result};
 use crate::footer::{Footer, Layout, LocalFile, MOA, TEXTS, describe, find_layout, read_footer};
 use crate::limits::Limits;
 use crate::texts::{Category, TextPages};
@@ -63,7 +64,7 @@ pub fn probe_shard(path: &str, limits: &Limits, values: bool) -> Result<ShardFac
             facts.values = facts.values.saturating_add(u64::try_from(chunk.num_values()).unwrap_or(0));
         }
     }
-    let values = if values { distinct(&store, &footer, &layout, limits)? } else { BTreeMap::new() };
+    let values = if values { caught(Code::Decode, || distinct(&store, &footer, &layout, limits))? } else { BTreeMap::new() };
     Ok(ShardFacts { footer, layout, columns, values })
 }
 

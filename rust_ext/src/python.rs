@@ -1,13 +1,13 @@
 //! The border to Python: convert, release the GIL, map errors, stop panics.
 
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use crate::caught::caught;
 use crate::error::{Code, Defect, Failure};
 use crate::genes::GeneSums;
 use crate::limits::Limits;
@@ -30,24 +30,15 @@ fn shard_error(py: Python<'_>, shard: &str, defect: &Defect) -> PyErr {
 /// Runs `work` without the GIL. A panic becomes an ordinary error: pyo3's own is no `Exception`, and a
 /// Dask task that raises it never returns.
 fn guarded<T: Send>(py: Python<'_>, shard: &str, work: impl FnOnce() -> Result<T, Failure> + Send) -> PyResult<T> {
-    match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(Failure::Shard(defect))) => Err(shard_error(py, shard, &defect)),
-        Ok(Err(Failure::Output(error, path))) => {
+    match py.detach(|| caught(Code::Decode, work)) {
+        Ok(value) => Ok(value),
+        Err(Failure::Shard(defect)) => Err(shard_error(py, shard, &defect)),
+        Err(Failure::Output(error, path)) => {
             let text = error.to_string();
             Err(match error.raw_os_error() {
                 Some(number) => PyOSError::new_err((number, text, path)),
                 None => PyOSError::new_err(format!("{path}: {text}")),
             })
-        }
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<&str>()
-                .map(|s| (*s).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            // A panic while reading hostile bytes is the shard's fault for the user, and ours to mend.
-            Err(shard_error(py, shard, &Defect::new(Code::Panic, format!("the core stopped: {text}"))))
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use parquet::file::statistics::Statistics;
 
+use crate::caught::caught;
 use crate::cells::{Bin, Checker, Row, RowDefect};
 use crate::columns::CellColumns;
 use crate::error::{Code, Defect, Failure, Result};
@@ -131,8 +132,10 @@ pub struct Tables {
 /// # Errors
 /// The first defect that condemns the shard.
 pub fn compute(request: &ScanRequest<'_>, store: &dyn Store) -> Result<Tables> {
-    let (scan, receipt) = Scan::run(request, store)?;
-    Ok(scan.finish(receipt))
+    caught(Code::Decode, || {
+        let (scan, receipt) = Scan::run(request, store)?;
+        Ok(scan.finish(receipt))
+    })
 }
 
 struct Scan<'a> {
