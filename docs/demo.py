@@ -32,7 +32,8 @@ def tahoe(*arguments: str | Path) -> None:
     """Show a command and run it."""
     words = [str(argument) for argument in arguments]
     print(f"\n$ tahoe {shlex.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "tahoe_engine", *words], check=True)
+    if code := subprocess.run([sys.executable, "-m", "tahoe_engine", *words], check=False).returncode:
+        sys.exit(f"tahoe {words[0]} ended with {code}")
 
 
 def show(run: Path, title: str) -> None:

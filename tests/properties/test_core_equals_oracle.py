@@ -62,10 +62,12 @@ def assert_gene(found: dict[str, Any], expected: dict[str, Any]) -> None:
         assert_close(name, found[name], expected[name], 1e-12, 0)
     for quantity, half_step in HALF_STEP.items():
         assert_close(quantity, found[f"mean_{quantity}"], expected[f"mean_{quantity}"], 1e-9, half_step)
-        deviations = [
-            None if row[f"var_{quantity}"] is None else math.sqrt(row[f"var_{quantity}"]) for row in (found, expected)
-        ]
-        assert_close(f"std of {quantity}", *deviations, 1e-9, 2 * half_step)
+        ours, theirs = (take_root(row[f"var_{quantity}"]) for row in (found, expected))
+        assert_close(f"std of {quantity}", ours, theirs, 1e-9, 2 * half_step)
+
+
+def take_root(variance: float | None) -> float | None:
+    return None if variance is None else math.sqrt(variance)
 
 
 def assert_equals_oracle(table: pa.Table, layout: strategies.Layout, stats: str) -> None:
