@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHARED ?= ../shared
+FUZZ_RUNS ?= 100000
 # One profile for the extension, the tests and the lints: the dependencies are compiled once (target/release).
 CARGO_FLAGS := --locked --release
 # maturin sets these for its own build; setting them for the lints keeps cargo from rebuilding pyo3 between the two.
@@ -18,7 +19,7 @@ PYO3_ENV = PYO3_PYTHON="$(abspath $(BIN)/python)" PYO3_BUILD_EXTENSION_MODULE=1
 RUST_SOURCES := Cargo.toml Cargo.lock rust_ext/Cargo.toml $(shell find rust_ext -name '*.rs' 2>/dev/null)
 EXTENSION    := tahoe_engine/_rust.abi3.so
 
-.PHONY: help env build demo test check lint types rust-check python-test wheel bench bench-smoke fuzz licences lock clean
+.PHONY: help env build demo test check lint types rust-lint rust-test python-test wheel bench bench-smoke fuzz licences lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | while IFS=$$'\t' read -r verb line; do printf '  make %-12s %s\n' "$$verb" "$$line"; done
@@ -56,7 +57,6 @@ types: build
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --concise tahoe_engine._rust
 
-.PHONY: rust-lint rust-test
 rust-lint: env
 	cargo fmt --check
 	$(PYO3_ENV) cargo clippy $(CARGO_FLAGS) --all-targets --features python -- -D warnings
@@ -78,14 +78,15 @@ wheel: env  ## build the wheel and try it in an empty environment in another fol
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/maturin build --locked --release --out dist --interpreter $(BIN)/python
 	$(BIN)/python tests/wheel.py --python "$(PYTHON)" --dist dist --lock requirements/core.lock
 
-bench: build  ## measure against Polars, DuckDB and pyarrow on the same shards: a table and bench-results/
+bench: build  ## measure against Polars, DuckDB and pyarrow on the same shards, and the kernels: bench-results/
 	PYTHONPATH=tests $(BIN)/python -m bench all
+	TAHOE_SHARD="$$(ls -d "$$PWD"/bench-results/atlas-*/data/train-00000-* | head -n 1)" cargo bench --locked
 
 bench-smoke: build  ## the benchmarks at a tiny size: they run, nothing is timed
 	PYTHONPATH=tests $(BIN)/python -m bench --smoke
 
-fuzz: build  ## mutate Tahoe-shaped shards and read them: 100,000 by default (FUZZ_RUNS)
-	cargo test $(CARGO_FLAGS) --test fuzz -- --ignored --nocapture
+fuzz:  ## mutate Tahoe-shaped shards and read them: 100,000 by default (FUZZ_RUNS)
+	TAHOE_MUTATIONS=$(FUZZ_RUNS) cargo test $(CARGO_FLAGS) --test mutations -- --nocapture
 
 licences: env  ## list the licences of the locked packages and crates; fail on one that is not allowed
 	$(BIN)/python tests/licences.py
