@@ -4,6 +4,10 @@
 //! it, and it follows a schema as deep as that goes, past the end of the stack. These walks hold the
 //! limits first. Thrift compact protocol: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
 
+use std::io::Read;
+
+use parquet::basic::CompressionCodec;
+
 use crate::error::{Code, Defect, Result};
 use crate::limits::Limits;
 
@@ -14,6 +18,10 @@ const MAX_DEPTH: u8 = 8;
 struct PageClaim {
     uncompressed: i64,
     compressed: i64,
+    /// Bytes of levels that stand before the compressed values (v2 pages).
+    levels: i64,
+    /// A v2 page may say that it is not compressed.
+    stored: bool,
 }
 
 /// Checks every page header of a chunk against the limits.
@@ -21,7 +29,7 @@ struct PageClaim {
 /// # Errors
 /// `E_DECODE` for a header that is none or a page beyond the chunk; `E_LIMIT_MEMORY` for a page
 /// that would decompress beyond `limits.page_bytes`.
-pub fn check_pages(chunk: &[u8], limits: &Limits) -> Result<()> {
+pub fn check_pages(chunk: &[u8], codec: CompressionCodec, limits: &Limits) -> Result<()> {
     let mut at = 0_usize;
     while at < chunk.len() {
         let mut reader = Compact { data: chunk, at };
@@ -37,12 +45,39 @@ pub fn check_pages(chunk: &[u8], limits: &Limits) -> Result<()> {
                 format!("a page of {uncompressed} bytes; the limit is {}", limits.page_bytes),
             ));
         }
-        at = reader.at.saturating_add(compressed);
-        if at > chunk.len() {
+        let end = reader.at.saturating_add(compressed);
+        let Some(page) = chunk.get(reader.at..end) else {
             return Err(Defect::new(Code::Decode, "a page reaches beyond its column chunk"));
+        };
+        if !claim.stored {
+            let levels = usize::try_from(claim.levels).unwrap_or(usize::MAX).min(page.len());
+            check_inflation(page.get(levels..).unwrap_or_default(), codec, uncompressed)?;
         }
+        at = end;
     }
     Ok(())
+}
+
+/// Makes sure that a page does not grow beyond its claim. Only codecs that the `parquet` crate reads
+/// to their end, however far that is, need it.
+fn check_inflation(page: &[u8], codec: CompressionCodec, claim: u64) -> Result<()> {
+    let mut reader: Box<dyn Read + '_> = match codec {
+        CompressionCodec::GZIP => Box::new(flate2::read::MultiGzDecoder::new(page)),
+        CompressionCodec::BROTLI => Box::new(brotli::Decompressor::new(page, 4_096)),
+        _ => return Ok(()),
+    };
+    let (mut buffer, mut grown) = ([0_u8; 16_384], 0_u64);
+    loop {
+        // What does not decompress is refused by the reader proper.
+        let Ok(n) = reader.read(&mut buffer) else { return Ok(()) };
+        grown = grown.saturating_add(n as u64);
+        if grown > claim {
+            return Err(Defect::new(Code::LimitMemory, format!("a page grows beyond the {claim} bytes that it claims")));
+        }
+        if n == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Groups within groups of a schema.
@@ -172,10 +207,24 @@ impl Compact<'_> {
                     claim.compressed = self.zigzag()?;
                     seen |= 2;
                 }
+                (8, 12) => self.second_version(&mut claim)?,
                 _ => self.pass(kind, MAX_DEPTH)?,
             }
         }
         if seen == 3 { Ok(claim) } else { Err(broken()) }
+    }
+
+    /// The header of a v2 data page.
+    fn second_version(&mut self, claim: &mut PageClaim) -> Result<()> {
+        let mut last = 0;
+        while let Some((id, kind)) = self.field(&mut last)? {
+            match (id, kind) {
+                (5 | 6, 5) => claim.levels = claim.levels.saturating_add(self.zigzag()?.max(0)),
+                (7, 2) => claim.stored = true,
+                _ => self.pass(kind, MAX_DEPTH)?,
+            }
+        }
+        Ok(())
     }
 
     fn pass(&mut self, kind: u8, depth: u8) -> Result<()> {
@@ -229,13 +278,28 @@ mod tests {
 
     #[test]
     fn a_small_page_passes() {
-        assert!(check_pages(&SMALL, &Limits::default()).is_ok());
+        assert!(check_pages(&SMALL, CompressionCodec::SNAPPY, &Limits::default()).is_ok());
     }
 
     #[test]
     fn a_page_beyond_the_limit_is_refused_before_it_is_read() {
         let limits = Limits { page_bytes: 9, ..Limits::default() };
-        assert_eq!(check_pages(&SMALL, &limits).unwrap_err().code, Code::LimitMemory);
+        assert_eq!(check_pages(&SMALL, CompressionCodec::SNAPPY, &limits).unwrap_err().code, Code::LimitMemory);
+    }
+
+    #[test]
+    fn a_gzip_page_that_grows_beyond_its_claim_is_refused() {
+        use std::io::Write;
+        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(9));
+        bomb.write_all(&[0; 100_000]).unwrap();
+        let body = bomb.finish().unwrap();
+        // Claims 10 bytes.
+        let size = u8::try_from(body.len()).unwrap();
+        let mut chunk = vec![0x15, 0x00, 0x15, 0x14, 0x15];
+        chunk.extend([(size & 0x3f) << 1 | 0x80, size >> 6, 0x00]);
+        chunk.extend(body);
+        let defect = check_pages(&chunk, CompressionCodec::GZIP, &Limits::default()).unwrap_err();
+        assert_eq!(defect.code, Code::LimitMemory, "{defect}");
     }
 
     #[test]
@@ -250,8 +314,8 @@ mod tests {
 
     #[test]
     fn a_page_beyond_its_chunk_is_refused() {
-        assert_eq!(check_pages(&SMALL[..9], &Limits::default()).unwrap_err().code, Code::Decode);
-        assert_eq!(check_pages(&[0; 16], &Limits::default()).unwrap_err().code, Code::Decode);
-        assert_eq!(check_pages(&[0xff; 64], &Limits::default()).unwrap_err().code, Code::Decode);
+        assert_eq!(check_pages(&SMALL[..9], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code, Code::Decode);
+        assert_eq!(check_pages(&[0; 16], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code, Code::Decode);
+        assert_eq!(check_pages(&[0xff; 64], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code, Code::Decode);
     }
 }

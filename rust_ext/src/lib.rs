@@ -4,6 +4,7 @@ mod caught;
 pub mod cells;
 mod claims;
 mod columns;
+mod delta;
 pub mod dictionary;
 mod digest;
 pub mod error;

@@ -131,7 +131,7 @@ impl ColumnPages {
             return Err(Defect::new(Code::LimitMemory, format!("a column chunk of {length} bytes")));
         }
         let bytes = store.read(start, usize::try_from(length).map_err(|_| misplaced())?).map_err(|e| unreadable(&e))?;
-        check_pages(&bytes, limits)?;
+        check_pages(&bytes, meta.compression_codec(), limits)?;
         let rows = usize::try_from(row_group.num_rows()).map_err(|_| misplaced())?;
         // The reader takes its range from the chunk's own metadata, which was checked above.
         let reader = SerializedPageReader::new(Arc::new(Chunk { start, bytes }), meta, rows, None)?;

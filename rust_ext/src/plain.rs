@@ -10,6 +10,7 @@ use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader}
 use parquet::data_type::DataType;
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, Type};
 
+use crate::delta::{DeltaTexts, check_numbers};
 use crate::dictionary::Dictionary;
 use crate::error::{Code, Defect, Result};
 use crate::limits::Limits;
@@ -48,8 +49,11 @@ impl PageReader for OnePage {
 }
 
 /// The values of one such page.
-pub struct PlainValues {
-    reader: ColumnReader,
+pub enum PlainValues {
+    /// Decoded by the `parquet` crate.
+    Crate(Box<ColumnReader>),
+    /// Delta-encoded texts.
+    Texts(DeltaTexts),
 }
 
 impl PlainValues {
@@ -58,6 +62,15 @@ impl PlainValues {
     /// # Errors
     /// `E_DECODE` for an encoding that does not fit the type.
     pub fn new(physical: Physical, encoding: Encoding, bytes: Bytes, present: usize) -> Result<Self> {
+        match encoding {
+            Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY if physical == Physical::BYTE_ARRAY => {
+                let prefixed = encoding == Encoding::DELTA_BYTE_ARRAY;
+                return Ok(Self::Texts(DeltaTexts::new(bytes, present, prefixed)?));
+            }
+            Encoding::DELTA_BINARY_PACKED => check_numbers(&bytes, present)?,
+            Encoding::PLAIN | Encoding::BYTE_STREAM_SPLIT => {}
+            other => return Err(Defect::new(Code::Decode, format!("values in the encoding {other} are not read"))),
+        }
         let leaf = Arc::new(Type::primitive_type_builder("values", physical).build()?);
         let descriptor = Arc::new(ColumnDescriptor::new(leaf, 0, 0, ColumnPath::from("values")));
         let num_values = u32::try_from(present).map_err(|_| Defect::new(Code::Decode, "a page of too many values"))?;
@@ -69,7 +82,7 @@ impl PlainValues {
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
-        Ok(Self { reader: get_column_reader(descriptor, Box::new(OnePage(Some(page)))) })
+        Ok(Self::Crate(Box::new(get_column_reader(descriptor, Box::new(OnePage(Some(page)))))))
     }
 
     /// Writes the codes of the next values over the whole of `out`.
@@ -77,8 +90,17 @@ impl PlainValues {
     /// # Errors
     /// `E_DECODE`, `E_LIMIT_STRING`, `E_LIMIT_MEMORY`.
     pub fn intern(&mut self, out: &mut [u32], dictionary: &mut Dictionary, limits: &Limits) -> Result<()> {
+        let reader = match self {
+            Self::Crate(reader) => reader,
+            Self::Texts(texts) => {
+                for slot in out {
+                    *slot = dictionary.push_text(texts.text(limits.string_bytes)?, limits)?;
+                }
+                return Ok(());
+            }
+        };
         for part in out.chunks_mut(STEP) {
-            match &mut self.reader {
+            match reader.as_mut() {
                 ColumnReader::Int32ColumnReader(reader) => {
                     number_codes(reader, part, dictionary, limits, |v| i64::from(v).cast_unsigned())?;
                 }
@@ -105,7 +127,16 @@ impl PlainValues {
     /// # Errors
     /// `E_DECODE`.
     pub fn skip(&mut self, n: usize) -> Result<()> {
-        let passed = match &mut self.reader {
+        let reader = match self {
+            Self::Crate(reader) => reader,
+            Self::Texts(texts) => {
+                for _ in 0..n {
+                    texts.text(u64::MAX)?;
+                }
+                return Ok(());
+            }
+        };
+        let passed = match reader.as_mut() {
             ColumnReader::Int32ColumnReader(reader) => reader.skip_records(n)?,
             ColumnReader::Int64ColumnReader(reader) => reader.skip_records(n)?,
             ColumnReader::FloatColumnReader(reader) => reader.skip_records(n)?,

@@ -93,11 +93,11 @@ const SCHEMA: &str = "message schema {
 /// A shard of forty cells in one of several layouts.
 fn shard(layout: usize) -> Vec<u8> {
     let mut properties = WriterProperties::builder()
-        .set_compression([Compression::SNAPPY, Compression::UNCOMPRESSED, Compression::LZ4_RAW][layout % 3])
-        .set_writer_version([WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0][layout / 3 % 2])
-        .set_data_page_size_limit([1 << 20, 128][layout / 6 % 2])
+        .set_compression([Compression::SNAPPY, Compression::UNCOMPRESSED, Compression::LZ4_RAW, Compression::GZIP(Default::default())][layout % 4])
+        .set_writer_version([WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0][layout / 4 % 2])
+        .set_data_page_size_limit([1 << 20, 128][layout / 8 % 2])
         .set_write_batch_size(16);
-    if layout / 12 % 2 == 1 {
+    if layout / 16 % 2 == 1 {
         properties = properties
             .set_dictionary_enabled(false)
             .set_column_encoding(ColumnPath::from("expressions.list.element"), Encoding::BYTE_STREAM_SPLIT);
@@ -190,7 +190,7 @@ fn damaged_shards_end_as_a_receipt_or_a_defect() {
     let seed = std::env::var("TAHOE_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0_u64);
     let vocabulary = Vocabulary::new((3..2_003).collect(), vec![false; 2_000]).unwrap();
     let joins = Joins::default();
-    let shards: Vec<Vec<u8>> = (0..24).map(shard).collect();
+    let shards: Vec<Vec<u8>> = (0..32).map(shard).collect();
     for bytes in &shards {
         let whole = compute(&request(Stats::All, false, &vocabulary, &joins), &Memory(bytes.clone().into())).unwrap();
         assert_eq!((whole.receipt.rows_in, whole.receipt.kept), (40, 40));
