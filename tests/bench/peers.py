@@ -76,7 +76,7 @@ def measure(name: str, atlas: Atlas, n: int, out: Path) -> Finished:
     shutil.rmtree(out, ignore_errors=True)
     shards = atlas.shards[:n]
     if name in ENGINE:
-        listed = out.with_suffix(".list")
+        listed = out.with_suffix(".txt")
         listed.write_text("".join(f"{shard.resolve()}\n" for shard in shards), encoding="utf-8")
         options = ("--stats", ENGINE[name], "--workers", "0", "--quiet")
         finished = run_tahoe("cells", listed, "--into", out, *options, env=ONE_THREAD)
@@ -84,7 +84,7 @@ def measure(name: str, atlas: Atlas, n: int, out: Path) -> Finished:
         command: list[str | Path] = [sys.executable, "-m", "bench.contestants", name, atlas.gene_metadata, out, *shards]
         finished = run(command, env=ONE_THREAD)
     if finished.code != 0:
-        raise SystemExit(f"{name} ended with {finished.code}:\n{finished.stderr}")
+        raise SystemExit(f"{name} ended with {finished.code}:\n{finished.stdout}{finished.stderr}")
     return finished
 
 

@@ -23,7 +23,7 @@ def scan(source: Path, into: Path, *options: str, timeout: float = 7200) -> Fini
     shutil.rmtree(into, ignore_errors=True)
     finished = run_tahoe("cells", source, "--into", into, "--quiet", *options, timeout=timeout)
     if finished.code != 0:
-        raise SystemExit(f"tahoe cells ended with {finished.code}:\n{finished.stderr}")
+        raise SystemExit(f"tahoe cells ended with {finished.code}:\n{finished.stdout}{finished.stderr}")
     return finished
 
 
