@@ -6,7 +6,7 @@ mod claims;
 mod columns;
 mod delta;
 pub mod dictionary;
-mod digest;
+pub mod digest;
 pub mod error;
 pub mod footer;
 pub mod genes;
@@ -20,6 +20,7 @@ pub mod probe;
 #[cfg(feature = "python")]
 mod python;
 pub mod scan;
+pub mod synth;
 pub mod table;
 mod texts;
 pub mod vocabulary;

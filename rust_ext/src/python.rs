@@ -1,4 +1,7 @@
-//! The border to Python: convert, release the GIL, map errors, stop panics.
+//! The border to Python: convert, release the GIL, map errors, stop panics. Here and in the files
+//! below, and nowhere else, pyo3 is imported.
+
+mod synth;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::caught::caught;
+use crate::digest::digest_table;
 use crate::error::{Code, Defect, Failure};
 use crate::genes::GeneSums;
 use crate::limits::Limits;
@@ -257,6 +261,16 @@ fn py_merge_genes<'py>(
     Ok(dict)
 }
 
+#[pyfunction]
+#[pyo3(name = "digest_table")]
+fn py_digest_table<'py>(py: Python<'py>, path: &str) -> PyResult<Bound<'py, PyDict>> {
+    let (rows, digest) = guarded(py, path, || Ok(digest_table(path)?))?;
+    let dict = PyDict::new(py);
+    dict.set_item("rows", rows)?;
+    dict.set_item("digest", digest)?;
+    Ok(dict)
+}
+
 /// Changes whenever a number could.
 #[pyfunction]
 fn core_version() -> &'static str {
@@ -271,7 +285,11 @@ fn _rust(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(py_probe_shard, module)?)?;
     module.add_function(wrap_pyfunction!(py_scan_cells, module)?)?;
     module.add_function(wrap_pyfunction!(py_merge_genes, module)?)?;
+    module.add_function(wrap_pyfunction!(py_digest_table, module)?)?;
     module.add_function(wrap_pyfunction!(core_version, module)?)?;
+    module.add_class::<synth::SynthModel>()?;
+    module.add_function(wrap_pyfunction!(synth::synth_cells, module)?)?;
+    module.add_function(wrap_pyfunction!(synth::synth_summaries, module)?)?;
     let defaults = PyDict::new(module.py());
     for (name, value) in Limits::default().entries() {
         defaults.set_item(name, value)?;
