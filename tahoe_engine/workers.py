@@ -36,6 +36,7 @@ WORKER_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 REFRESH_SECONDS = 5.0  # how often a growing or shrinking cluster is looked at
+WATCH_SECONDS = 2.0  # how often dead nannies are looked for
 FETCH_SECONDS = 30  # for one small receipt
 MAX_FETCHES = 3  # attempts at a unit whose receipt was lost with its worker
 CLOSE_SECONDS = 5.0  # how long closing may take before it is given up
@@ -115,6 +116,8 @@ def run_units(
     ConfigError
         If the scheduler cannot be reached.
     """
+    if not units:
+        return
     if not settings.scheduler and count_workers(settings) == 0:
         for unit in units:
             yield unit, run_here(function, unit)
@@ -253,7 +256,34 @@ def _open_client(settings: WorkersSettings, n_units: int) -> Iterator[Any]:
                 silence_logs=logging.CRITICAL,
             )
         stack.callback(_close_quietly, cluster)
+        stack.enter_context(_keep_alive(cluster))
         yield stack.enter_context(Client(cluster))
+
+
+@contextmanager
+def _keep_alive(cluster: Any) -> Iterator[None]:  # noqa: ANN401
+    """Replace nannies that are gone: one whose worker is killed while it starts gives up (RELIABILITY.md, fact 6)."""
+    from distributed.core import Status
+
+    def revive() -> None:
+        gone = [name for name, nanny in cluster.workers.items() if nanny.status in (Status.closed, Status.failed)]
+        for name in gone:
+            del cluster.workers[name]
+        if gone:
+            cluster.scale(len(cluster.worker_spec))
+
+    def watch() -> None:
+        while not ended.wait(WATCH_SECONDS):
+            cluster.loop.add_callback(revive)
+
+    ended = threading.Event()
+    watcher = threading.Thread(target=watch, name="keep-workers-alive", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _close_quietly(cluster: Any) -> None:  # noqa: ANN401
@@ -268,6 +298,10 @@ def _scheduler_config(settings: WorkersSettings) -> dict[str, object]:
     config: dict[str, object] = {
         # Without it a run whose workers are all gone waits for ever (RELIABILITY.md, fact 6).
         "distributed.scheduler.no-workers-timeout": f"{settings.wait_s} s",
+        # Units that were with a dying process get a second chance alone, so two deaths are enough to suspect one.
+        "distributed.scheduler.allowed-failures": 1,
+        # The cluster would close a nanny that is just replacing its worker for the second time; see _keep_alive.
+        "distributed.deploy.lost-worker-timeout": "24 h",
         # Nobody reads the logs kept in memory.
         "distributed.admin.log-length": 0,
     }

@@ -5,11 +5,11 @@ Rows and logical digests, and what to do about a mismatch, belong to the next is
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tahoe_engine.errors import StageError
 from tahoe_engine.run.layout import MANIFEST, Layout
 from tahoe_engine.run.manifest import list_stages, read_manifest
 from tahoe_engine.run.parts import hash_file
@@ -55,21 +55,20 @@ def verify_run(path: str | PathLike[str], *, deep: bool = False) -> tuple[int, l
     Raises
     ------
     StageError
-        If nothing is finished there, or a manifest cannot be read.
+        If nothing is finished there.
     """
     layout = Layout(Path(path))
     found: list[Mismatch] = []
     n_files = 0
     for stage, entry in sorted(list_stages(layout).items()):
+        manifest = layout.stage_manifest(stage)
         n_files += 1
-        manifest_sha256 = hashlib.sha256(
-            layout.stage_manifest(stage).read_bytes() if layout.stage_manifest(stage).is_file() else b""
-        ).hexdigest()
-        if manifest_sha256 != entry["manifest"]:
+        if not manifest.is_file() or hash_file(manifest) != entry["manifest"]:
             found.append(Mismatch(f"{stage}/{MANIFEST}", "differs from what the run's manifest recorded"))
-        if not layout.stage_manifest(stage).is_file():
+        try:
+            parts = {part["name"]: part for part in read_manifest(layout, stage)["parts"]}
+        except StageError:
             continue
-        parts = {part["name"]: part for part in read_manifest(layout, stage)["parts"]}
         n_files += len(parts)
         for name, part in sorted(parts.items()):
             found.extend(

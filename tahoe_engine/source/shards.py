@@ -113,7 +113,7 @@ def safe_name(stem: str) -> str:
 
 
 def _short_hash(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def _expand(item: str) -> list[str]:

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tahoe_engine.errors import StageError
+from tahoe_engine.run import Layout, record_plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SEMANTIC: dict[str, Any] = {"settings": {"cells": {"min_genes": 0, "plates": ("plate4",)}}, "core": "1"}
+INPUTS: dict[str, dict[str, Any]] = {"a": {"size": 1, "digest": "x"}, "b": {"size": 2, "digest": "y"}}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path)
+    layout.make_state()
+    return layout
+
+
+def test_the_same_plan_has_the_same_key_and_is_accepted_again(layout: Layout) -> None:
+    assert record_plan(layout, "cells", SEMANTIC, INPUTS) == record_plan(layout, "cells", SEMANTIC, INPUTS)
+
+
+def test_other_settings_are_refused_and_the_difference_is_shown(layout: Layout) -> None:
+    record_plan(layout, "cells", SEMANTIC, INPUTS)
+    other = {"settings": {"cells": {"min_genes": 10, "plates": ["plate4"]}}, "core": "1"}
+    with pytest.raises(StageError, match=r"settings\.cells\.min_genes: 0 before, 10 now") as caught:
+        record_plan(layout, "cells", other, INPUTS)
+    assert "plates" not in str(caught.value)
+
+
+def test_changed_missing_and_new_inputs_are_refused(layout: Layout) -> None:
+    record_plan(layout, "cells", SEMANTIC, INPUTS)
+    with pytest.raises(StageError, match=r"input b: E_INPUT_CHANGED \(size: 2 before, 3 now\)"):
+        record_plan(layout, "cells", SEMANTIC, {**INPUTS, "b": {"size": 3, "digest": "y"}})
+    with pytest.raises(StageError, match="input b: not there any more"):
+        record_plan(layout, "cells", SEMANTIC, {"a": INPUTS["a"]})
+    with pytest.raises(StageError, match="input c: was not there before"):
+        record_plan(layout, "cells", SEMANTIC, {**INPUTS, "c": INPUTS["a"]})
+
+
+def test_a_quarantined_input_may_be_mended(layout: Layout) -> None:
+    record_plan(layout, "cells", SEMANTIC, INPUTS)
+    mended = {**INPUTS, "b": {"size": 3, "digest": "z"}}
+    record_plan(layout, "cells", SEMANTIC, mended, redo={"b"})
+    record_plan(layout, "cells", SEMANTIC, mended)
+
+
+def test_many_differences_are_cut_short(layout: Layout) -> None:
+    record_plan(layout, "cells", SEMANTIC, {f"s{n}": {"size": 1} for n in range(20)})
+    with pytest.raises(StageError, match="and 12 more"):
+        record_plan(layout, "cells", SEMANTIC, {f"s{n}": {"size": 2} for n in range(20)})
+
+
+def test_a_damaged_plan_is_said_so(layout: Layout) -> None:
+    for text in ("{", "[]", "{}"):
+        layout.plan("cells").write_text(text)
+        with pytest.raises(StageError, match="damaged"):
+            record_plan(layout, "cells", SEMANTIC, INPUTS)
