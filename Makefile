@@ -36,7 +36,7 @@ build: $(EXTENSION)  ## compile the Rust core in release mode and install the pa
 
 $(EXTENSION): $(VENV)/.locked pyproject.toml $(RUST_SOURCES)
 	@command -v cargo >/dev/null || { echo 'A Rust toolchain is needed: https://rustup.rs' >&2; exit 1; }
-	PATH="$(abspath $(BIN)):$$PATH" VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/maturin develop $(CARGO_FLAGS)
+	PIP_QUIET=1 PATH="$(abspath $(BIN)):$$PATH" VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/maturin develop $(CARGO_FLAGS)
 	touch $@
 
 demo: build  ## make a small atlas, run the main job on it and on five real cells, show the tables
