@@ -139,10 +139,10 @@ def _scan(unit: CellsUnit) -> dict[str, Any]:
             size=unit.size,
             footer_digest=unit.footer_digest,
             genes_part=None if genes is None else str(genes),
-            cell_lines=_listed(work, "cell_lines"),
-            drugs=_listed(work, "drugs"),
-            plates=_listed(work, "plates"),
-            samples=_listed(work, "samples"),
+            cell_lines=_set(work, "cell_lines"),
+            drugs=_set(work, "drugs"),
+            plates=_set(work, "plates"),
+            samples=_set(work, "samples"),
             first_row=unit.first_row,
             last_row=unit.last_row,
             min_genes=work.min_genes,
@@ -168,6 +168,6 @@ def _verify(unit: CellsUnit) -> str:
         raise ShardError(unit.shard.name, None, None, "E_IO", reason) from error
 
 
-def _listed(work: CellsWork, key: str) -> list[str] | None:
+def _set(work: CellsWork, key: str) -> set[str] | None:
     values = work.wanted.get(key)
-    return None if values is None else list(values)
+    return None if values is None else set(values)
