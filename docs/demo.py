@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ATLAS = "--plates 4,6 --wells 8 --lines 10 --cells 4000 --seed 1"
+ATLAS = "--plates 4,6 --wells 8 --lines 10 --cells 8000 --shard-rows 2000 --seed 1"
 CELL_COLUMNS = (
     "drug",
     "dose_um",
@@ -37,7 +37,7 @@ def tahoe(*arguments: str | Path) -> None:
 
 
 def show(run: Path, title: str) -> None:
-    """Print the first rows of `cells` and the genes with most counts."""
+    """Print some rows of `cells`, spread over the table, and the genes with most counts."""
     import polars as pl
 
     import tahoe_engine as te
@@ -47,8 +47,9 @@ def show(run: Path, title: str) -> None:
     genes = tables.table("genes").select(GENE_COLUMNS)
     print(f"\n=== {title}")
     with pl.Config(tbl_rows=10, tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True, float_precision=3):
-        print(f"cells: {cells.select(pl.len()).collect().item():,} rows, the first five")
-        print(cells.head(5).collect())
+        n_cells = cells.select(pl.len()).collect().item()
+        print(f"cells: {n_cells:,} rows, five of them")
+        print(cells.gather_every(max(1, n_cells // 5)).head(5).collect())
         print("genes: the ten with most counts")
         print(genes.sort("total_counts", descending=True).head(10).collect())
     print(f"the tables: {run / 'cells'}/*.parquet and {run / 'genes' / 'genes.parquet'}")

@@ -50,7 +50,7 @@ def scan(path: Path, *, stats: str, tables: Tables = strategies.TABLES, suffix: 
     return Scanned(receipt, parts.cells, parts.genes)
 
 
-def build_vocabulary(tables: Tables) -> Any:  # noqa: ANN401 - a class of the core, which is imported late
+def build_vocabulary(tables: Tables) -> Any:
     """The core's vocabulary of the oracle's table."""
     from tahoe_engine import _rust
 

@@ -12,7 +12,9 @@ import pytest
 from scipy import stats
 
 import oracle
+from measure import run_tahoe
 from scan import merge, scan
+from tahoe_engine.schema import CELLS, GENES
 
 TAHOE = Path(__file__).parents[3] / "shared" / "tahoe"
 FIVE = TAHOE / "five_real_cells.parquet"
@@ -92,3 +94,21 @@ def test_genes_of_five_real_cells_equal_the_oracle(unwritten: Path, tables: orac
             assert math.isclose(genes[name][i], expected[name], rel_tol=0, abs_tol=1e-12)
         for name in ("mean_cp10k", "var_cp10k", "mean_log1p_cp10k", "var_log1p_cp10k"):
             assert math.isclose(genes[name][i], expected[name], rel_tol=1e-9, abs_tol=1e-12)
+
+
+def test_the_command_gives_the_tables_of_the_contract(tables: oracle.Tables, tmp_path: Path) -> None:
+    finished = run_tahoe("cells", FIVE, "--into", tmp_path / "run", "--workers", "0")
+    assert finished.code == 0, finished.stderr
+    cells = pl.read_parquet(tmp_path / "run" / "cells" / "*.parquet").to_dicts()
+    expected = oracle.summarize_cells(pq.read_table(FIVE), tables, shard=FIVE.stem)
+    for one, other in zip(cells, expected, strict=True):
+        assert list(one) == list(CELLS.names)
+        for name in set(one) - set(WITHIN_1E12) - set(WITHIN_1E9_RELATIVE):
+            assert one[name] == other[name], name
+    genes = pl.read_parquet(tmp_path / "run" / "genes" / "genes.parquet")
+    assert genes.columns == list(GENES.names)
+    known = pl.read_parquet(TAHOE / "gene_metadata.parquet").sort("token_id")
+    assert genes["gene"].to_list() == known["token_id"].to_list()
+    assert genes["gene_symbol"].to_list() == known["gene_symbol"].to_list()
+    assert genes["ensembl_id"].to_list() == known["ensembl_id"].to_list()
+    assert genes["total_counts"].sum() == sum(row["total_counts"] for row in cells)
