@@ -6,14 +6,18 @@
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use tahoe_core::cells::{Checker, Histogram};
-use tahoe_core::footer::{Leaf, Store, find_layout, read_footer};
+use tahoe_core::cells::Checker;
+use tahoe_core::footer::read_footer;
 use tahoe_core::genes::GeneMoments;
 use tahoe_core::hybrid::Piece;
+use tahoe_core::layout::{Leaf, find_layout};
 use tahoe_core::limits::Limits;
 use tahoe_core::moments::{judge, summarize};
 use tahoe_core::pages::{ColumnPages, RowShape};
-use tahoe_core::scan::{ScanRequest, Stats, compute};
+use tahoe_core::request::{ScanRequest, Stats};
+use tahoe_core::scan::compute;
+use tahoe_core::spectrum::Histogram;
+use tahoe_core::store::Store;
 use tahoe_core::table::write_part;
 use tahoe_core::vocabulary::{Joins, Vocabulary};
 
@@ -96,7 +100,8 @@ fn kernels(criterion: &mut Criterion) {
     let mut steps = criterion.benchmark_group("an entry of a row group");
     steps.sample_size(20).throughput(Throughput::Elements(entries as u64));
     for (name, leaf) in [("genes", layout.genes), ("expressions", layout.expressions)] {
-        steps.bench_function(format!("{name}: decompress and levels"), |b| b.iter(|| opened(&store, leaf, 0)));
+        steps
+            .bench_function(format!("{name}: decompress and levels"), |b| b.iter(|| opened(&store, leaf, 0)));
         steps.bench_function(format!("{name}: unpack"), |b| {
             b.iter_batched_ref(
                 || (opened(&store, leaf, 0).0, Vec::with_capacity(entries)),
@@ -133,13 +138,20 @@ fn kernels(criterion: &mut Criterion) {
         })
         .collect();
     let mut moments = GeneMoments::new(vocabulary.len());
-    for (name, level) in [("check", 0), ("check, summarize", 1), ("check, summarize, judge", 2), ("check, summarize, judge, genes", 3)] {
+    for (name, level) in [
+        ("check", 0),
+        ("check, summarize", 1),
+        ("check, summarize, judge", 2),
+        ("check, summarize, judge, genes", 3),
+    ] {
         steps.bench_function(name, |b| {
             let mut spectrum = Vec::new();
             b.iter(|| {
                 let mut sum = 0_u64;
                 for (start, end) in &bounds {
-                    let row = checker.check_row(&dense[*start..*end], &codes[*start..*end], &vocabulary, &mut spectrum).unwrap();
+                    let row = checker
+                        .check_row(&dense[*start..*end], &codes[*start..*end], &vocabulary, &mut spectrum)
+                        .unwrap();
                     let total = if level > 0 { summarize(&row).total_counts } else { 1 };
                     if level > 1 {
                         sum += judge(&row, total, checker.counts(), &vocabulary).total_counts_mt;

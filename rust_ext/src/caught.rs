@@ -26,7 +26,9 @@ fn install() {
             if DEPTH.get() == 0 {
                 return before(info);
             }
-            let place = info.location().map(|l| (l.file().contains("rust_ext"), format!("{}:{}", l.file(), l.line())));
+            let place = info
+                .location()
+                .map(|l| (l.file().contains("rust_ext"), format!("{}:{}", l.file(), l.line())));
             PLACE.set(place);
         }));
     });

@@ -10,6 +10,7 @@ use parquet::basic::CompressionCodec;
 
 use crate::error::{Code, Defect, Result};
 use crate::limits::Limits;
+use crate::thrift::{Compact, broken};
 
 const MAX_DEPTH: u8 = 8;
 
@@ -69,10 +70,15 @@ fn check_inflation(page: &[u8], codec: CompressionCodec, claim: u64) -> Result<(
     let (mut buffer, mut grown) = ([0_u8; 16_384], 0_u64);
     loop {
         // What does not decompress is refused by the reader proper.
-        let Ok(n) = reader.read(&mut buffer) else { return Ok(()) };
+        let Ok(n) = reader.read(&mut buffer) else {
+            return Ok(());
+        };
         grown = grown.saturating_add(n as u64);
         if grown > claim {
-            return Err(Defect::new(Code::LimitMemory, format!("a page grows beyond the {claim} bytes that it claims")));
+            return Err(Defect::new(
+                Code::LimitMemory,
+                format!("a page grows beyond the {claim} bytes that it claims"),
+            ));
         }
         if n == 0 {
             return Ok(());
@@ -124,63 +130,17 @@ fn walk_schema(footer: &[u8], limits: &Limits) -> Result<()> {
                 }
             }
             if open.len() > MAX_NESTING {
-                return Err(Defect::new(Code::LimitColumns, format!("groups within groups, more than {MAX_NESTING} deep")));
+                return Err(Defect::new(
+                    Code::LimitColumns,
+                    format!("groups within groups, more than {MAX_NESTING} deep"),
+                ));
             }
         }
     }
     Ok(())
 }
 
-struct Compact<'a> {
-    data: &'a [u8],
-    at: usize,
-}
-
 impl Compact<'_> {
-    fn byte(&mut self) -> Result<u8> {
-        let byte = *self.data.get(self.at).ok_or_else(broken)?;
-        self.at = self.at.saturating_add(1);
-        Ok(byte)
-    }
-
-    fn varint(&mut self) -> Result<u64> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(broken())
-    }
-
-    fn zigzag(&mut self) -> Result<i64> {
-        let value = self.varint()?;
-        Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
-    }
-
-    fn advance(&mut self, n: u64) -> Result<()> {
-        let end = usize::try_from(n).ok().and_then(|n| self.at.checked_add(n)).ok_or_else(broken)?;
-        if end > self.data.len() {
-            return Err(broken());
-        }
-        self.at = end;
-        Ok(())
-    }
-
-    /// The next field of a struct as (id, type), or none at its end.
-    fn field(&mut self, last: &mut i64) -> Result<Option<(i64, u8)>> {
-        let head = self.byte()?;
-        let kind = head & 0x0f;
-        if kind == 0 {
-            return Ok(None);
-        }
-        let delta = i64::from(head >> 4);
-        *last = if delta == 0 { self.zigzag()? } else { last.saturating_add(delta) };
-        Ok(Some((*last, kind)))
-    }
-
     /// The number of children that a schema element claims.
     fn children(&mut self) -> Result<i64> {
         let (mut children, mut last) = (0, 0);
@@ -226,47 +186,6 @@ impl Compact<'_> {
         }
         Ok(())
     }
-
-    fn pass(&mut self, kind: u8, depth: u8) -> Result<()> {
-        let depth = depth.checked_sub(1).ok_or_else(broken)?;
-        match kind {
-            1 | 2 => Ok(()),
-            3 => self.advance(1),
-            4..=6 => self.varint().map(|_| ()),
-            7 => self.advance(8),
-            8 => {
-                let n = self.varint()?;
-                self.advance(n)
-            }
-            9 | 10 => {
-                let head = self.byte()?;
-                let n = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
-                // Booleans in a list take a byte each; every other element at least one.
-                if n > self.data.len() as u64 {
-                    return Err(broken());
-                }
-                for _ in 0..n {
-                    match head & 0x0f {
-                        1 | 2 => self.advance(1)?,
-                        element => self.pass(element, depth)?,
-                    }
-                }
-                Ok(())
-            }
-            12 => {
-                let mut last = 0;
-                while let Some((_, kind)) = self.field(&mut last)? {
-                    self.pass(kind, depth)?;
-                }
-                Ok(())
-            }
-            _ => Err(broken()),
-        }
-    }
-}
-
-fn broken() -> Defect {
-    Defect::new(Code::Decode, "a page header that cannot be read")
 }
 
 #[cfg(test)]
@@ -284,14 +203,17 @@ mod tests {
     #[test]
     fn a_page_beyond_the_limit_is_refused_before_it_is_read() {
         let limits = Limits { page_bytes: 9, ..Limits::default() };
-        assert_eq!(check_pages(&SMALL, CompressionCodec::SNAPPY, &limits).unwrap_err().code, Code::LimitMemory);
+        assert_eq!(
+            check_pages(&SMALL, CompressionCodec::SNAPPY, &limits).unwrap_err().code,
+            Code::LimitMemory
+        );
     }
 
     #[test]
     fn a_gzip_page_that_grows_beyond_its_claim_is_refused() {
         use std::io::Write;
         let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(9));
-        bomb.write_all(&[0; 100_000]).unwrap();
+        bomb.write_all(&vec![0; 100_000]).unwrap();
         let body = bomb.finish().unwrap();
         // Claims 10 bytes.
         let size = u8::try_from(body.len()).unwrap();
@@ -314,8 +236,17 @@ mod tests {
 
     #[test]
     fn a_page_beyond_its_chunk_is_refused() {
-        assert_eq!(check_pages(&SMALL[..9], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code, Code::Decode);
-        assert_eq!(check_pages(&[0; 16], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code, Code::Decode);
-        assert_eq!(check_pages(&[0xff; 64], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code, Code::Decode);
+        assert_eq!(
+            check_pages(&SMALL[..9], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code,
+            Code::Decode
+        );
+        assert_eq!(
+            check_pages(&[0; 16], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code,
+            Code::Decode
+        );
+        assert_eq!(
+            check_pages(&[0xff; 64], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code,
+            Code::Decode
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::moments::{Quality, Summary};
-use crate::scan::Stats;
+use crate::request::Stats;
 use crate::table::{Column, Table};
 use crate::texts::Category;
 use crate::vocabulary::Joins;
@@ -63,7 +63,8 @@ impl CellColumns {
     pub fn into_table(self, shard: &str, categories: [Category; 5], joins: &Joins) -> Table {
         let rows = self.row.len();
         let [sample, drug, line, plate, moa] = categories;
-        let doses: Vec<Option<f64>> = sample.names.iter().map(|name| joins.doses_um.get(name).copied()).collect();
+        let doses: Vec<Option<f64>> =
+            sample.names.iter().map(|name| joins.doses_um.get(name).copied()).collect();
         let dose = sample.kept.iter().map(|code| doses.get(*code as usize).copied().flatten()).collect();
         let names = line.names.iter().map(|id| joins.cell_names.get(id).cloned()).collect();
         let cell_name = Column::Label(line.kept.clone(), names);
@@ -84,10 +85,16 @@ impl CellColumns {
             ("moa-fine", Column::Label(moa.kept, moa.names.into_iter().map(Some).collect())),
         ];
         if self.quality {
-            table.push(("n_genes_by_counts", Column::U32(self.qualities.iter().map(|q| q.n_genes_by_counts).collect())));
+            table.push((
+                "n_genes_by_counts",
+                Column::U32(self.qualities.iter().map(|q| q.n_genes_by_counts).collect()),
+            ));
             table.push(("total_counts", total));
             table.push(("log1p_total_counts", quality(|q| Some(q.log1p_total_counts))));
-            table.push(("total_counts_mt", Column::U64(self.qualities.iter().map(|q| q.total_counts_mt).collect())));
+            table.push((
+                "total_counts_mt",
+                Column::U64(self.qualities.iter().map(|q| q.total_counts_mt).collect()),
+            ));
             table.push(("pct_counts_mt", quality(|q| q.pct_counts_mt)));
             table.push(("pct_counts_in_top_50_genes", quality(|q| q.pct_counts_in_top_50_genes)));
         } else {

@@ -63,10 +63,16 @@ struct Header {
 
 fn header(cursor: &mut Cursor<'_>, present: usize) -> Result<Header> {
     let (block, miniblocks, count) = (cursor.varint()?, cursor.varint()?, cursor.varint()?);
-    if block == 0 || block > MAX_BLOCK || miniblocks == 0 || block % miniblocks != 0 || count != present as u64 {
+    if block == 0
+        || block > MAX_BLOCK
+        || miniblocks == 0
+        || block % miniblocks != 0
+        || count != present as u64
+    {
         return Err(broken());
     }
-    let (Ok(block), Ok(miniblocks), Ok(count)) = (usize::try_from(block), usize::try_from(miniblocks), usize::try_from(count))
+    let (Ok(block), Ok(miniblocks), Ok(count)) =
+        (usize::try_from(block), usize::try_from(miniblocks), usize::try_from(count))
     else {
         return Err(broken());
     };
@@ -104,7 +110,7 @@ fn lengths(cursor: &mut Cursor<'_>, present: usize) -> Result<Vec<usize>> {
         left = left.saturating_sub(1);
     }
     while left > 0 {
-        let least = cursor.zigzag()?;
+        let smallest = cursor.zigzag()?;
         let widths = cursor.take(header.miniblocks)?;
         for width in widths {
             if left == 0 {
@@ -119,7 +125,7 @@ fn lengths(cursor: &mut Cursor<'_>, present: usize) -> Result<Vec<usize>> {
             let packed = cursor.take(bytes)?;
             for index in 0..header.values_per_miniblock.min(left) {
                 let delta = bits(packed, index.saturating_mul(usize::from(*width)), *width)?;
-                last = last.wrapping_add(least).wrapping_add(delta.cast_signed());
+                last = last.wrapping_add(smallest).wrapping_add(delta.cast_signed());
                 push(last)?;
                 left = left.saturating_sub(1);
             }
@@ -150,16 +156,16 @@ pub struct DeltaTexts {
 }
 
 impl DeltaTexts {
-    /// Reads the lengths of `present` texts; with `prefixed`, each shares its beginning with the one
+    /// Reads the lengths of `present` texts; with `shared`, each shares its beginning with the one
     /// before (DELTA_BYTE_ARRAY).
     ///
     /// # Errors
     /// `E_DECODE`.
-    pub fn new(page: Bytes, present: usize, prefixed: bool) -> Result<Self> {
+    pub fn new(page: Bytes, present: usize, shared: bool) -> Result<Self> {
         let mut cursor = Cursor { data: &page, at: 0 };
         let (mut prefixes, mut suffixes) = (Vec::new(), Vec::new());
         if present > 0 {
-            if prefixed {
+            if shared {
                 prefixes = lengths(&mut cursor, present)?;
             }
             suffixes = lengths(&mut cursor, present)?;
@@ -179,7 +185,10 @@ impl DeltaTexts {
         let end = self.at.checked_add(suffix).filter(|end| *end <= self.page.len()).ok_or_else(broken)?;
         let length = prefix.saturating_add(suffix);
         if length as u64 > longest {
-            return Err(Defect::new(Code::LimitString, format!("a text of {length} bytes; the limit is {longest}")));
+            return Err(Defect::new(
+                Code::LimitString,
+                format!("a text of {length} bytes; the limit is {longest}"),
+            ));
         }
         if prefix > self.last.len() {
             return Err(broken());

@@ -92,9 +92,13 @@ impl Dictionary {
         }
         self.text_bytes = self.text_bytes.saturating_add(text.len()).saturating_add(size_of::<Bytes>());
         if self.text_bytes as u64 > limits.batch_bytes {
-            return Err(Defect::new(Code::LimitMemory, "the texts of one column and row group are too long together"));
+            return Err(Defect::new(
+                Code::LimitMemory,
+                "the texts of one column and row group are too long together",
+            ));
         }
-        let code = u32::try_from(self.texts.len()).map_err(|_| Defect::new(Code::LimitMemory, "too many texts"))?;
+        let code =
+            u32::try_from(self.texts.len()).map_err(|_| Defect::new(Code::LimitMemory, "too many texts"))?;
         self.texts.push(text);
         Ok(code)
     }
@@ -143,10 +147,13 @@ pub fn decode_dictionary(page: &Bytes, count: u32, into: &mut Dictionary, limits
     numbers.reserve_exact(count);
     match into.physical {
         Physical::INT32 => {
-            numbers.extend(bytes.as_chunks::<4>().0.iter().map(|b| i64::from(i32::from_le_bytes(*b)).cast_unsigned()));
+            numbers.extend(
+                bytes.as_chunks::<4>().0.iter().map(|b| i64::from(i32::from_le_bytes(*b)).cast_unsigned()),
+            );
         }
         Physical::FLOAT => {
-            numbers.extend(bytes.as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b)).to_bits()));
+            numbers
+                .extend(bytes.as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b)).to_bits()));
         }
         // Two's complement and IEEE doubles are already their own 64 bits.
         _ => numbers.extend(bytes.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b))),

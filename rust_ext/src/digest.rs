@@ -14,7 +14,8 @@ use parquet::schema::types::ColumnDescriptor;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Code, Defect, Result};
-use crate::footer::{hex, unreadable};
+use crate::footer::hex;
+use crate::store::unreadable;
 
 /// A running digest of one table.
 pub struct TableDigest {
@@ -95,7 +96,9 @@ pub fn digest_table(path: &str) -> Result<(u64, String)> {
             Physical::INT32 | Physical::INT64 => b'i',
             Physical::DOUBLE => b'f',
             Physical::BYTE_ARRAY => b't',
-            other => return Err(Defect::new(Code::Type, format!("a part has no column of type {other}"))),
+            other => {
+                return Err(Defect::new(Code::Type, format!("a part has no column of type {other}")));
+            }
         };
         digest.column(column.name(), letter);
         for group in 0..reader.num_row_groups() {
@@ -109,7 +112,8 @@ pub fn digest_table(path: &str) -> Result<(u64, String)> {
 fn digest_column(reader: ColumnReader, column: &ColumnDescriptor, digest: &mut TableDigest) -> Result<()> {
     match column.physical_type() {
         Physical::INT32 => {
-            let unsigned = matches!(column.logical_type_ref(), Some(LogicalType::Integer(int)) if !int.is_signed);
+            let unsigned =
+                matches!(column.logical_type_ref(), Some(LogicalType::Integer(int)) if !int.is_signed);
             each::<Int32Type>(reader, column, |value| {
                 let wide = value.map(|v| if unsigned { i64::from(v.cast_unsigned()) } else { i64::from(*v) });
                 digest.value(wide.map(i64::to_le_bytes).as_ref().map(<[u8; 8]>::as_slice));
@@ -129,7 +133,11 @@ fn digest_column(reader: ColumnReader, column: &ColumnDescriptor, digest: &mut T
 }
 
 /// Hands each value of a flat column to `visit`, a null as none.
-fn each<T: DataType>(reader: ColumnReader, column: &ColumnDescriptor, mut visit: impl FnMut(Option<&T::T>)) -> Result<()> {
+fn each<T: DataType>(
+    reader: ColumnReader,
+    column: &ColumnDescriptor,
+    mut visit: impl FnMut(Option<&T::T>),
+) -> Result<()> {
     let mut reader = get_typed_column_reader::<T>(reader);
     let (mut levels, mut values) = (Vec::new(), Vec::new());
     loop {
@@ -140,7 +148,9 @@ fn each<T: DataType>(reader: ColumnReader, column: &ColumnDescriptor, mut visit:
             return Ok(());
         }
         if column.max_def_level() == 0 {
-            values.iter().for_each(|value| visit(Some(value)));
+            for value in &values {
+                visit(Some(value));
+            }
             continue;
         }
         let mut there = values.iter();

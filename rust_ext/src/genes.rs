@@ -10,6 +10,7 @@
 
 use crate::cells::Row;
 use crate::moments::{CP_SCALE, LOG_SCALE, cp10k, quantize};
+use crate::sums::GeneSums;
 
 /// Squares are summed as a low part of so many bits and a high part.
 const SPLIT: u32 = 49;
@@ -25,64 +26,6 @@ const TERMS: usize = 1 << 17;
 #[derive(Clone, Copy, Default)]
 #[repr(align(64))]
 struct Line([u64; 8]);
-
-/// Exact sums of one gene.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GeneSums {
-    /// Cells with the gene.
-    pub n_cells: u64,
-    /// Molecules.
-    pub total_counts: u64,
-    /// Σ CP10k in fixed point.
-    pub cp: u128,
-    /// Σ CP10k² in squared fixed point.
-    pub cp_squares: u128,
-    /// Σ log1p(CP10k) in fixed point.
-    pub log: u128,
-    /// Σ log1p(CP10k)² in squared fixed point.
-    pub log_squares: u128,
-}
-
-impl GeneSums {
-    /// Adds other cells; associative and commutative.
-    pub fn merge(&mut self, other: &Self) {
-        self.n_cells = self.n_cells.wrapping_add(other.n_cells);
-        self.total_counts = self.total_counts.wrapping_add(other.total_counts);
-        self.cp = self.cp.wrapping_add(other.cp);
-        self.cp_squares = self.cp_squares.wrapping_add(other.cp_squares);
-        self.log = self.log.wrapping_add(other.log);
-        self.log_squares = self.log_squares.wrapping_add(other.log_squares);
-    }
-
-    fn carry(&mut self, line: &mut Line) {
-        let [n, counts, cp, cp_low, cp_high, log, log_low, log_high] = line.0;
-        let wide = |low: u64, high: u64| u128::from(low).wrapping_add(u128::from(high) << SPLIT);
-        self.merge(&Self {
-            n_cells: n,
-            total_counts: counts,
-            cp: u128::from(cp),
-            cp_squares: wide(cp_low, cp_high),
-            log: u128::from(log),
-            log_squares: wide(log_low, log_high),
-        });
-        *line = Line::default();
-    }
-}
-
-/// Mean and variance (ddof 1) over `n` cells of a fixed-point quantity, zeros counted.
-///
-/// With Σq = n·m + r in whole numbers, (Σq)²/n = n·m² + 2·m·r + r²/n, so that the difference to Σq²
-/// is taken exactly.
-#[must_use]
-pub fn mean_and_variance(sum: u128, squares: u128, n: u64, scale: f64) -> (f64, f64) {
-    let count = u128::from(n.max(1));
-    let (m, r) = (sum / count, sum % count);
-    let exact = squares.wrapping_sub(count.wrapping_mul(m).wrapping_mul(m)).wrapping_sub(m.wrapping_mul(r).wrapping_mul(2));
-    let rest = r as f64 * r as f64 / n as f64;
-    let mean = sum as f64 / scale / n as f64;
-    let variance = if n > 1 { (exact as f64 - rest).max(0.0) / scale / scale / (n as f64 - 1.0) } else { f64::NAN };
-    (if n == 0 { f64::NAN } else { mean }, variance)
-}
 
 /// A staged cell: what is left of its entries, and where its terms stand.
 struct Staged {
@@ -171,7 +114,9 @@ impl GeneMoments {
             let terms = self.terms.get(cell.terms..cell.terms.saturating_add(self.codes)).unwrap_or_default();
             let entries = genes.get(cell.next..cell.end).unwrap_or_default().iter();
             for (gene, code) in entries.zip(codes.get(cell.next..cell.end).unwrap_or_default()) {
-                if let (Some(line), Some(term)) = (self.lines.get_mut(*gene as usize), terms.get(*code as usize)) {
+                if let (Some(line), Some(term)) =
+                    (self.lines.get_mut(*gene as usize), terms.get(*code as usize))
+                {
                     add_line(line, term);
                 }
             }
@@ -184,7 +129,16 @@ impl GeneMoments {
     fn carry(&mut self) {
         for (sum, line) in self.sums.iter_mut().zip(&mut self.lines) {
             if line.0.first() != Some(&0) {
-                sum.carry(line);
+                let [n, counts, cp, cp_low, cp_high, log, log_low, log_high] = line.0;
+                sum.merge(&GeneSums {
+                    n_cells: n,
+                    total_counts: counts,
+                    cp: u128::from(cp),
+                    cp_squares: join(cp_low, cp_high),
+                    log: u128::from(log),
+                    log_squares: join(log_low, log_high),
+                });
+                *line = Line::default();
             }
         }
         self.rows = 0;
@@ -198,6 +152,18 @@ impl GeneMoments {
     }
 }
 
+/// A square as its low [`SPLIT`] bits and what is above them.
+fn split(q: u64) -> (u64, u64) {
+    let wide = u128::from(q).wrapping_mul(u128::from(q));
+    let low = u64::try_from(wide & ((1 << SPLIT) - 1)).unwrap_or_default();
+    (low, u64::try_from(wide >> SPLIT).unwrap_or(u64::MAX))
+}
+
+/// Sums of the two parts of squares, joined.
+fn join(low: u64, high: u64) -> u128 {
+    u128::from(low).wrapping_add(u128::from(high) << SPLIT)
+}
+
 /// What one entry of `value` molecules in a cell of `total` adds to its gene.
 fn contribution(value: u32, total: u64) -> Line {
     if value == 0 {
@@ -205,12 +171,7 @@ fn contribution(value: u32, total: u64) -> Line {
     }
     let scaled = cp10k(value, total);
     let (cp, log) = (quantize(scaled, CP_SCALE), quantize(libm::log1p(scaled), LOG_SCALE));
-    let square = |q: u64| {
-        let wide = u128::from(q).wrapping_mul(u128::from(q));
-        let low = u64::try_from(wide & ((1 << SPLIT) - 1)).unwrap_or_default();
-        (low, u64::try_from(wide >> SPLIT).unwrap_or(u64::MAX))
-    };
-    let ((cp_low, cp_high), (log_low, log_high)) = (square(cp), square(log));
+    let ((cp_low, cp_high), (log_low, log_high)) = (split(cp), split(log));
     Line([1, u64::from(value), cp, cp_low, cp_high, log, log_low, log_high])
 }
 
@@ -228,7 +189,9 @@ fn add_entries(block: &mut [Line], start: u32, terms: &[Line], genes: &[u32], co
     let mut done = 0_usize;
     for (gene, code) in genes.iter().zip(codes) {
         // A gene before the block wraps around and is beyond it too.
-        let (Some(line), Some(term)) = (block.get_mut(gene.wrapping_sub(start) as usize), terms.get(*code as usize)) else {
+        let (Some(line), Some(term)) =
+            (block.get_mut(gene.wrapping_sub(start) as usize), terms.get(*code as usize))
+        else {
             break;
         };
         add_line(line, term);
@@ -240,10 +203,19 @@ fn add_entries(block: &mut [Line], start: u32, terms: &[Line], genes: &[u32], co
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cells::{Bin, Oddities};
+    use crate::cells::Oddities;
+    use crate::spectrum::Bin;
+    use crate::sums::mean_and_variance;
 
     fn row<'a>(genes: &'a [u32], codes: &'a [u32], spectrum: &'a [Bin]) -> Row<'a> {
-        Row { genes, codes, ascending: true, spectrum, entries: genes.len() as u32, oddities: Oddities::default() }
+        Row {
+            genes,
+            codes,
+            ascending: true,
+            spectrum,
+            entries: u32::try_from(genes.len()).unwrap(),
+            oddities: Oddities::default(),
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Counts are summed as integers, so the sums are exact for any order and any encoding. Real numbers
 //! appear in the last step only, in an order fixed by the values themselves.
 
-use crate::cells::{Bin, Row};
+use crate::cells::Row;
+use crate::spectrum::Bin;
 use crate::vocabulary::Vocabulary;
 
 /// Fixed point of log1p(CP10k): multiples of 2⁻⁴⁰.
@@ -25,7 +26,11 @@ pub fn cp10k(value: u32, total: u64) -> f64 {
 /// A non-negative real in fixed point, rounded once.
 #[inline]
 #[must_use]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 2^50 by construction")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 0 and 2^50 by construction"
+)]
 pub fn quantize(value: f64, scale: f64) -> u64 {
     libm::rint(value * scale) as u64
 }
@@ -78,7 +83,8 @@ pub fn summarize(row: &Row<'_>) -> Summary {
     let empty = n == 0;
     let mean = sum as f64 / n as f64;
     // n²·variance is a whole number: n·Σv² − (Σv)², never negative.
-    let spread = squares.wrapping_mul(u128::from(n)).wrapping_sub(u128::from(sum).wrapping_mul(u128::from(sum)));
+    let spread =
+        squares.wrapping_mul(u128::from(n)).wrapping_sub(u128::from(sum).wrapping_mul(u128::from(sum)));
     let std = libm::sqrt(spread as f64) / n as f64;
     let skew = (spread > 0).then(|| {
         let third: f64 = row
@@ -147,7 +153,11 @@ fn mitochondrial(row: &Row<'_>, values: &[u32], vocabulary: &Vocabulary) -> u64 
     };
     let genes = row.genes.get(from..to).unwrap_or_default();
     let codes = row.codes.get(from..to).unwrap_or_default();
-    genes.iter().zip(codes).filter(|(gene, _)| vocabulary.is_mitochondrial(**gene)).fold(0_u64, |sum, (_, code)| {
-        sum.wrapping_add(u64::from(values.get(*code as usize).copied().unwrap_or(0)))
-    })
+    genes
+        .iter()
+        .zip(codes)
+        .filter(|(gene, _)| vocabulary.is_mitochondrial(**gene))
+        .fold(0_u64, |sum, (_, code)| {
+            sum.wrapping_add(u64::from(values.get(*code as usize).copied().unwrap_or(0)))
+        })
 }

@@ -15,13 +15,15 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use crate::claims::check_pages;
 use crate::dictionary::{Dictionary, decode_dictionary};
 use crate::error::{Code, Defect, Result};
-use crate::footer::{Footer, Leaf, Store, unreadable};
+use crate::footer::Footer;
 use crate::hybrid::{Hybrid, Piece};
+use crate::layout::Leaf;
 use crate::limits::Limits;
-use crate::claims::check_pages;
 use crate::plain::PlainValues;
+use crate::store::{Store, unreadable};
 
 /// The bytes of one column chunk under their offsets in the file.
 struct Chunk {
@@ -111,7 +113,13 @@ impl ColumnPages {
     ///
     /// # Errors
     /// `E_FOOTER` where the chunk cannot lie where the footer says, `E_IO`, `E_DECODE`, `E_LIMIT_MEMORY`.
-    pub fn open(store: &dyn Store, footer: &Footer, group: usize, leaf: Leaf, limits: &Limits) -> Result<Self> {
+    pub fn open(
+        store: &dyn Store,
+        footer: &Footer,
+        group: usize,
+        leaf: Leaf,
+        limits: &Limits,
+    ) -> Result<Self> {
         let misplaced = || Defect::new(Code::Footer, "a column chunk cannot lie where the footer says");
         let row_group = footer.meta.row_groups().get(group).ok_or_else(misplaced)?;
         let meta: &ColumnChunkMetaData = row_group.columns().get(leaf.index).ok_or_else(misplaced)?;
@@ -122,15 +130,19 @@ impl ColumnPages {
             Some(dictionary) if dictionary > 0 => dictionary,
             _ => meta.data_page_offset(),
         };
-        let (start, length) =
-            (u64::try_from(offset).map_err(|_| misplaced())?, u64::try_from(meta.compressed_size()).map_err(|_| misplaced())?);
+        let (start, length) = (
+            u64::try_from(offset).map_err(|_| misplaced())?,
+            u64::try_from(meta.compressed_size()).map_err(|_| misplaced())?,
+        );
         if start < 4 || start.checked_add(length).is_none_or(|end| end > footer.start) {
             return Err(misplaced());
         }
         if length > limits.batch_bytes.saturating_mul(4) {
             return Err(Defect::new(Code::LimitMemory, format!("a column chunk of {length} bytes")));
         }
-        let bytes = store.read(start, usize::try_from(length).map_err(|_| misplaced())?).map_err(|e| unreadable(&e))?;
+        let bytes = store
+            .read(start, usize::try_from(length).map_err(|_| misplaced())?)
+            .map_err(|e| unreadable(&e))?;
         check_pages(&bytes, meta.compression_codec(), limits)?;
         let rows = usize::try_from(row_group.num_rows()).map_err(|_| misplaced())?;
         // The reader takes its range from the chunk's own metadata, which was checked above.
@@ -180,14 +192,17 @@ impl ColumnPages {
                     continue;
                 }
                 if let Some(row) = self.row.take() {
-                    total = total.saturating_add(row.values);
                     out.push(self.shape(row));
                 }
                 return Ok(());
             }
-            let Some(levels) = self.levels.as_mut() else { break };
+            let Some(levels) = self.levels.as_mut() else {
+                break;
+            };
             let (rep, rep_run) = levels.rep.peek()?;
-            if rep == 0 && let Some(row) = self.row.take() {
+            if rep == 0
+                && let Some(row) = self.row.take()
+            {
                 total = total.saturating_add(row.values);
                 let shape = self.shape(row);
                 out.push(shape);
@@ -249,7 +264,9 @@ impl ColumnPages {
         let mut rest = out.get_mut(start..).unwrap_or_default();
         while !rest.is_empty() {
             let take = self.front(rest.len())?;
-            let Some((head, tail)) = rest.split_at_mut_checked(take) else { break };
+            let Some((head, tail)) = rest.split_at_mut_checked(take) else {
+                break;
+            };
             if let Some(page) = self.pages.front_mut() {
                 match &mut page.values {
                     Values::Indices(indices) => indices.fill(head)?,
@@ -313,7 +330,9 @@ impl ColumnPages {
                 Some(_) if self.pages.len() > 1 => {
                     self.pages.pop_front();
                 }
-                _ => return Err(Defect::new(Code::Decode, "values are asked for that were not measured")),
+                _ => {
+                    return Err(Defect::new(Code::Decode, "values are asked for that were not measured"));
+                }
             }
         }
     }
@@ -331,10 +350,18 @@ impl ColumnPages {
                     }
                     decode_dictionary(&buf, num_values, &mut self.dictionary, &self.limits)?;
                 }
-                Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {
-                    let levels = [(self.leaf.in_list, rep_level_encoding), (self.leaf.max_def > 0, def_level_encoding)];
+                Page::DataPage {
+                    buf, num_values, encoding, def_level_encoding, rep_level_encoding, ..
+                } => {
+                    let levels = [
+                        (self.leaf.in_list, rep_level_encoding),
+                        (self.leaf.max_def > 0, def_level_encoding),
+                    ];
                     if levels.iter().any(|(there, encoding)| *there && *encoding != Encoding::RLE) {
-                        return Err(Defect::new(Code::Decode, "levels in the deprecated BIT_PACKED encoding"));
+                        return Err(Defect::new(
+                            Code::Decode,
+                            "levels in the deprecated BIT_PACKED encoding",
+                        ));
                     }
                     let mut rest = buf;
                     let rep = if self.leaf.in_list { prefixed(&mut rest, 1)? } else { Hybrid::constant(0) };
@@ -342,11 +369,19 @@ impl ColumnPages {
                     self.push(rep, def, rest, num_values, encoding)?;
                     return Ok(true);
                 }
-                Page::DataPageV2 { buf, num_values, encoding, def_levels_byte_len, rep_levels_byte_len, .. } => {
+                Page::DataPageV2 {
+                    buf,
+                    num_values,
+                    encoding,
+                    def_levels_byte_len,
+                    rep_levels_byte_len,
+                    ..
+                } => {
                     let mut rest = buf;
                     let rep_bytes = front_bytes(&mut rest, rep_levels_byte_len)?;
                     let def_bytes = front_bytes(&mut rest, def_levels_byte_len)?;
-                    let rep = if self.leaf.in_list { Hybrid::new(rep_bytes, 1)? } else { Hybrid::constant(0) };
+                    let rep =
+                        if self.leaf.in_list { Hybrid::new(rep_bytes, 1)? } else { Hybrid::constant(0) };
                     let def = self.definition(|width| Hybrid::new(def_bytes, width))?;
                     self.push(rep, def, rest, num_values, encoding)?;
                     return Ok(true);
@@ -364,7 +399,14 @@ impl ColumnPages {
         }
     }
 
-    fn push(&mut self, rep: Hybrid, def: Hybrid, mut rest: Bytes, num_values: u32, encoding: Encoding) -> Result<()> {
+    fn push(
+        &mut self,
+        rep: Hybrid,
+        def: Hybrid,
+        mut rest: Bytes,
+        num_values: u32,
+        encoding: Encoding,
+    ) -> Result<()> {
         let left = num_values as usize;
         let values = if matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY) {
             let width = if rest.is_empty() { 0 } else { rest.get_u8() };

@@ -4,15 +4,26 @@ use parquet::data_type::{DataType, Int32Type, Int64Type};
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 
 use crate::error::{Code, Defect, Result};
-use crate::genes::{GeneSums, mean_and_variance};
+
 use crate::moments::{CP_SCALE, LOG_SCALE};
+use crate::store::unreadable;
+use crate::sums::{GeneSums, mean_and_variance};
 use crate::table::{Column, Table};
 use crate::vocabulary::Vocabulary;
 
 /// The columns of a part: counts, then each 128-bit sum as its low and high 64 bits.
 const COLUMNS: [&str; 11] = [
-    "gene", "n_cells_by_counts", "total_counts", "cp_low", "cp_high", "cp_squares_low", "cp_squares_high", "log_low",
-    "log_high", "log_squares_low", "log_squares_high",
+    "gene",
+    "n_cells_by_counts",
+    "total_counts",
+    "cp_low",
+    "cp_high",
+    "cp_squares_low",
+    "cp_squares_high",
+    "log_low",
+    "log_high",
+    "log_squares_low",
+    "log_squares_high",
 ];
 
 #[allow(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
@@ -34,21 +45,21 @@ pub fn gene_table(sums: &[GeneSums], vocabulary: &Vocabulary) -> Table {
         .filter(|(_, sum)| sum.n_cells > 0)
         .map(|(token, sum)| (i32::try_from(*token).unwrap_or(i32::MAX), sum))
         .collect();
-    let column = |f: fn(&GeneSums) -> u64| Column::U64(seen.iter().map(|(_, sum)| f(sum)).collect());
-    let [gene, n, counts, cp_l, cp_h, cps_l, cps_h, log_l, log_h, logs_l, logs_h] = COLUMNS;
-    vec![
-        (gene, Column::I32(seen.iter().map(|(token, _)| *token).collect())),
-        (n, column(|s| s.n_cells)),
-        (counts, column(|s| s.total_counts)),
-        (cp_l, column(|s| low(s.cp))),
-        (cp_h, column(|s| high(s.cp))),
-        (cps_l, column(|s| low(s.cp_squares))),
-        (cps_h, column(|s| high(s.cp_squares))),
-        (log_l, column(|s| low(s.log))),
-        (log_h, column(|s| high(s.log))),
-        (logs_l, column(|s| low(s.log_squares))),
-        (logs_h, column(|s| high(s.log_squares))),
-    ]
+    let sums: [fn(&GeneSums) -> u64; 10] = [
+        |s| s.n_cells,
+        |s| s.total_counts,
+        |s| low(s.cp),
+        |s| high(s.cp),
+        |s| low(s.cp_squares),
+        |s| high(s.cp_squares),
+        |s| low(s.log),
+        |s| high(s.log),
+        |s| low(s.log_squares),
+        |s| high(s.log_squares),
+    ];
+    let genes = Column::I32(seen.iter().map(|(token, _)| *token).collect());
+    let columns = sums.map(|f| Column::U64(seen.iter().map(|(_, sum)| f(sum)).collect()));
+    COLUMNS.into_iter().zip(std::iter::once(genes).chain(columns)).collect()
 }
 
 /// Adds one part to the sums of all genes.
@@ -56,7 +67,7 @@ pub fn gene_table(sums: &[GeneSums], vocabulary: &Vocabulary) -> Table {
 /// # Errors
 /// `E_DECODE` where the part is not one of ours, `E_TOKEN_RANGE` where its genes are not the vocabulary's.
 pub fn add_part(path: &str, vocabulary: &Vocabulary, sums: &mut [GeneSums]) -> Result<()> {
-    let file = std::fs::File::open(path).map_err(|e| crate::footer::unreadable(&e))?;
+    let file = std::fs::File::open(path).map_err(|e| unreadable(&e))?;
     let reader = SerializedFileReader::new(file)?;
     for index in 0..reader.num_row_groups() {
         let group = reader.get_row_group(index)?;
@@ -67,8 +78,11 @@ pub fn add_part(path: &str, vocabulary: &Vocabulary, sums: &mut [GeneSums]) -> R
             columns.push(numbers::<Int64Type>(group.as_ref(), column, rows)?);
         }
         for (row, gene) in genes.iter().enumerate() {
-            let at = |column: usize| columns.get(column).and_then(|c| c.get(row)).copied().unwrap_or(0).cast_unsigned();
-            let wide = |column: usize| u128::from(at(column)) | u128::from(at(column.saturating_add(1))) << 64;
+            let at = |column: usize| {
+                columns.get(column).and_then(|c| c.get(row)).copied().unwrap_or(0).cast_unsigned()
+            };
+            let wide =
+                |column: usize| u128::from(at(column)) | u128::from(at(column.saturating_add(1))) << 64;
             let part = GeneSums {
                 n_cells: at(0),
                 total_counts: at(1),
@@ -79,7 +93,9 @@ pub fn add_part(path: &str, vocabulary: &Vocabulary, sums: &mut [GeneSums]) -> R
             };
             let dense = vocabulary.dense(i64::from(*gene)) as usize;
             sums.get_mut(dense)
-                .ok_or_else(|| Defect::new(Code::TokenRange, format!("gene {gene} is not in the vocabulary")))?
+                .ok_or_else(|| {
+                    Defect::new(Code::TokenRange, format!("gene {gene} is not in the vocabulary"))
+                })?
                 .merge(&part);
         }
     }
@@ -94,7 +110,8 @@ fn numbers<T: DataType>(group: &dyn RowGroupReader, column: usize, rows: usize) 
     let mut reader = parquet::column::reader::get_typed_column_reader::<T>(reader);
     let mut values = Vec::new();
     while values.len() < rows {
-        let (records, _, _) = reader.read_records(rows.saturating_sub(values.len()), None, None, &mut values)?;
+        let (records, _, _) =
+            reader.read_records(rows.saturating_sub(values.len()), None, None, &mut values)?;
         if records == 0 {
             return Err(foreign());
         }

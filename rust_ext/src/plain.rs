@@ -63,17 +63,25 @@ impl PlainValues {
     /// `E_DECODE` for an encoding that does not fit the type.
     pub fn new(physical: Physical, encoding: Encoding, bytes: Bytes, present: usize) -> Result<Self> {
         match encoding {
-            Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY if physical == Physical::BYTE_ARRAY => {
+            Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY
+                if physical == Physical::BYTE_ARRAY =>
+            {
                 let prefixed = encoding == Encoding::DELTA_BYTE_ARRAY;
                 return Ok(Self::Texts(DeltaTexts::new(bytes, present, prefixed)?));
             }
             Encoding::DELTA_BINARY_PACKED => check_numbers(&bytes, present)?,
             Encoding::PLAIN | Encoding::BYTE_STREAM_SPLIT => {}
-            other => return Err(Defect::new(Code::Decode, format!("values in the encoding {other} are not read"))),
+            other => {
+                return Err(Defect::new(
+                    Code::Decode,
+                    format!("values in the encoding {other} are not read"),
+                ));
+            }
         }
         let leaf = Arc::new(Type::primitive_type_builder("values", physical).build()?);
         let descriptor = Arc::new(ColumnDescriptor::new(leaf, 0, 0, ColumnPath::from("values")));
-        let num_values = u32::try_from(present).map_err(|_| Defect::new(Code::Decode, "a page of too many values"))?;
+        let num_values =
+            u32::try_from(present).map_err(|_| Defect::new(Code::Decode, "a page of too many values"))?;
         let page = Page::DataPage {
             buf: bytes,
             num_values,
@@ -104,11 +112,15 @@ impl PlainValues {
                 ColumnReader::Int32ColumnReader(reader) => {
                     number_codes(reader, part, dictionary, limits, |v| i64::from(v).cast_unsigned())?;
                 }
-                ColumnReader::Int64ColumnReader(reader) => number_codes(reader, part, dictionary, limits, i64::cast_unsigned)?,
+                ColumnReader::Int64ColumnReader(reader) => {
+                    number_codes(reader, part, dictionary, limits, i64::cast_unsigned)?;
+                }
                 ColumnReader::FloatColumnReader(reader) => {
                     number_codes(reader, part, dictionary, limits, |v| f64::from(v).to_bits())?;
                 }
-                ColumnReader::DoubleColumnReader(reader) => number_codes(reader, part, dictionary, limits, f64::to_bits)?,
+                ColumnReader::DoubleColumnReader(reader) => {
+                    number_codes(reader, part, dictionary, limits, f64::to_bits)?;
+                }
                 ColumnReader::ByteArrayColumnReader(reader) => {
                     let texts = decode(reader, part.len())?;
                     for (slot, text) in part.iter_mut().zip(texts) {

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::caught::caught;
 use crate::error::{Code, Defect, Result};
-use crate::footer::{Footer, Layout, LocalFile, MOA, TEXTS, describe, find_layout, read_footer};
+use crate::footer::{Footer, read_footer};
+use crate::layout::{Layout, MOA, TEXTS, describe, find_layout};
 use crate::limits::Limits;
+use crate::store::LocalFile;
 use crate::texts::{Category, TextPages};
 
 /// One top-level column.
@@ -56,15 +58,23 @@ pub fn probe_shard(path: &str, limits: &Limits, values: bool) -> Result<ShardFac
         .collect();
     for group in footer.meta.row_groups() {
         for (leaf, chunk) in group.columns().iter().enumerate() {
-            let Some(facts) = columns.get_mut(schema.get_column_root_idx(leaf)) else { continue };
+            let Some(facts) = columns.get_mut(schema.get_column_root_idx(leaf)) else {
+                continue;
+            };
             facts.codecs.insert(chunk.compression_codec().to_string());
             facts.encodings.extend(chunk.encodings().map(|e| e.to_string()));
-            facts.compressed = facts.compressed.saturating_add(u64::try_from(chunk.compressed_size()).unwrap_or(0));
-            facts.uncompressed = facts.uncompressed.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(0));
+            facts.compressed =
+                facts.compressed.saturating_add(u64::try_from(chunk.compressed_size()).unwrap_or(0));
+            facts.uncompressed =
+                facts.uncompressed.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(0));
             facts.values = facts.values.saturating_add(u64::try_from(chunk.num_values()).unwrap_or(0));
         }
     }
-    let values = if values { caught(Code::Decode, || distinct(&store, &footer, &layout, limits))? } else { BTreeMap::new() };
+    let values = if values {
+        caught(Code::Decode, || distinct(&store, &footer, &layout, limits))?
+    } else {
+        BTreeMap::new()
+    };
     Ok(ShardFacts { footer, layout, columns, values })
 }
 
@@ -77,7 +87,8 @@ fn distinct(
     let mut found: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
     let mut codes = Vec::new();
     // The cell id, the first of the texts, is no category.
-    for (name, leaf) in TEXTS.into_iter().zip(layout.texts).skip(1).chain(layout.moa.map(|leaf| (MOA, leaf))) {
+    for (name, leaf) in TEXTS.into_iter().zip(layout.texts).skip(1).chain(layout.moa.map(|leaf| (MOA, leaf)))
+    {
         let mut category = Category::new(name == "drug", None);
         for (index, group) in footer.meta.row_groups().iter().enumerate() {
             let read = |category: &mut Category, codes: &mut Vec<u32>| -> Result<()> {

@@ -13,11 +13,13 @@ use pyo3::types::{PyBytes, PyDict};
 use crate::caught::caught;
 use crate::digest::digest_table;
 use crate::error::{Code, Defect, Failure};
-use crate::genes::GeneSums;
+
 use crate::limits::Limits;
 use crate::partials::{add_part, gene_statistics};
 use crate::probe::{ShardFacts, probe_shard, ranges};
-use crate::scan::{KEYS, Receipt, ScanRequest, Stats, scan_cells};
+use crate::request::{KEYS, Receipt, ScanRequest, Stats};
+use crate::scan::scan_cells;
+use crate::sums::GeneSums;
 use crate::table::{Column, PartFacts};
 use crate::vocabulary::{Joins, Vocabulary};
 
@@ -33,7 +35,11 @@ fn shard_error(py: Python<'_>, shard: &str, defect: &Defect) -> PyErr {
 
 /// Runs `work` without the GIL. A panic becomes an ordinary error: pyo3's own is no `Exception`, and a
 /// Dask task that raises it never returns.
-fn guarded<T: Send>(py: Python<'_>, shard: &str, work: impl FnOnce() -> Result<T, Failure> + Send) -> PyResult<T> {
+fn guarded<T: Send>(
+    py: Python<'_>,
+    shard: &str,
+    work: impl FnOnce() -> Result<T, Failure> + Send,
+) -> PyResult<T> {
     match py.detach(|| caught(Code::Decode, work)) {
         Ok(value) => Ok(value),
         Err(Failure::Shard(defect)) => Err(shard_error(py, shard, &defect)),
@@ -102,7 +108,13 @@ fn facts_dict<'py>(py: Python<'py>, facts: &ShardFacts) -> PyResult<Bound<'py, P
     dict.set_item("size", facts.footer.size)?;
     dict.set_item("footer_digest", &facts.footer.digest)?;
     dict.set_item("n_rows", meta.num_rows())?;
-    let rows: Vec<i64> = facts.footer.meta.row_groups().iter().map(parquet::file::metadata::RowGroupMetaData::num_rows).collect();
+    let rows: Vec<i64> = facts
+        .footer
+        .meta
+        .row_groups()
+        .iter()
+        .map(parquet::file::metadata::RowGroupMetaData::num_rows)
+        .collect();
     dict.set_item("row_groups", rows)?;
     dict.set_item("created_by", meta.created_by())?;
     let keys = meta.key_value_metadata();
@@ -203,12 +215,18 @@ fn py_scan_cells<'py>(
         "summary" => Stats::Summary,
         "qc" => Stats::Qc,
         "all" => Stats::All,
-        other => return Err(PyValueError::new_err(format!("stats must be summary, qc or all, not {other:?}"))),
+        other => {
+            return Err(PyValueError::new_err(format!("stats must be summary, qc or all, not {other:?}")));
+        }
     };
     let reject_rows = match bad_rows {
         "quarantine" => false,
         "reject" => true,
-        other => return Err(PyValueError::new_err(format!("bad_rows must be quarantine or reject, not {other:?}"))),
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "bad_rows must be quarantine or reject, not {other:?}"
+            )));
+        }
     };
     if (stats == Stats::All) != genes_part.is_some() {
         return Err(PyValueError::new_err("genes_part belongs to stats=\"all\" and to no other"));
@@ -234,6 +252,7 @@ fn py_scan_cells<'py>(
 
 #[pyfunction]
 #[pyo3(name = "merge_genes")]
+#[expect(clippy::needless_pass_by_value, reason = "converted by pyo3 into an owned list")]
 fn py_merge_genes<'py>(
     py: Python<'py>,
     parts: Vec<String>,

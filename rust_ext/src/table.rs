@@ -61,9 +61,8 @@ impl Column {
             Self::I64(v) => v.len(),
             Self::I32(v) => v.len(),
             Self::U64(v) => v.len(),
-            Self::U32(v) => v.len(),
             Self::F64(v) => v.len(),
-            Self::Category(v, _) | Self::Label(v, _) => v.len(),
+            Self::U32(v) | Self::Category(v, _) | Self::Label(v, _) => v.len(),
             Self::Text(_, ends) => ends.len(),
         }
     }
@@ -76,7 +75,9 @@ impl Column {
             Self::U64(_) => (Physical::INT64, unsigned(64)),
             Self::U32(_) => (Physical::INT32, unsigned(32)),
             Self::F64(_) => (Physical::DOUBLE, None),
-            Self::Category(..) | Self::Label(..) | Self::Text(..) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            Self::Category(..) | Self::Label(..) | Self::Text(..) => {
+                (Physical::BYTE_ARRAY, Some(LogicalType::String))
+            }
         };
         let nullable = matches!(self, Self::F64(_) | Self::Label(..));
         Type::primitive_type_builder(name, physical)
@@ -117,7 +118,9 @@ impl Column {
             Self::Text(bytes, ends) => {
                 let mut start = 0;
                 for end in ends {
-                    digest.text(std::str::from_utf8(bytes.get(start..*end).unwrap_or_default()).unwrap_or_default());
+                    digest.text(
+                        std::str::from_utf8(bytes.get(start..*end).unwrap_or_default()).unwrap_or_default(),
+                    );
                     start = *end;
                 }
             }
@@ -253,13 +256,17 @@ fn write_column<W: Write + Send>(
         }
         Column::Category(codes, names) => {
             let names: Vec<ByteArray> = names.iter().map(|n| ByteArray::from(n.as_str())).collect();
-            let texts: Vec<ByteArray> =
-                part(codes, start, end).iter().map(|c| names.get(*c as usize).cloned().unwrap_or_default()).collect();
+            let texts: Vec<ByteArray> = part(codes, start, end)
+                .iter()
+                .map(|c| names.get(*c as usize).cloned().unwrap_or_default())
+                .collect();
             writer.typed::<ByteArrayType>().write_batch(&texts, None, None)?;
         }
         Column::Label(codes, names) => {
-            let names: Vec<Option<ByteArray>> = names.iter().map(|n| n.as_deref().map(ByteArray::from)).collect();
-            let found = || part(codes, start, end).iter().map(|c| names.get(*c as usize).and_then(Option::as_ref));
+            let names: Vec<Option<ByteArray>> =
+                names.iter().map(|n| n.as_deref().map(ByteArray::from)).collect();
+            let found =
+                || part(codes, start, end).iter().map(|c| names.get(*c as usize).and_then(Option::as_ref));
             let levels: Vec<i16> = found().map(|n| i16::from(n.is_some())).collect();
             let texts: Vec<ByteArray> = found().flatten().cloned().collect();
             writer.typed::<ByteArrayType>().write_batch(&texts, Some(&levels), None)?;

@@ -3,9 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Code, Defect, Result};
-use crate::footer::{Footer, Leaf, Store};
+use crate::footer::Footer;
+use crate::layout::Leaf;
 use crate::limits::Limits;
 use crate::pages::{ColumnPages, RowShape};
+use crate::store::Store;
 
 /// The category of a null text, before it is read as ''.
 const NULL: u32 = u32::MAX;
@@ -28,7 +30,15 @@ impl Category {
     /// `strip` takes blanks off both ends; `wanted` are the values to keep, none for all.
     #[must_use]
     pub fn new(strip: bool, wanted: Option<HashSet<String>>) -> Self {
-        Self { names: vec![], kept: vec![], rows: vec![], strip, index: HashMap::new(), wanted, passes: vec![] }
+        Self {
+            names: vec![],
+            kept: vec![],
+            rows: vec![],
+            strip,
+            index: HashMap::new(),
+            wanted,
+            passes: vec![],
+        }
     }
 
     fn of(&mut self, text: &[u8]) -> Result<u32> {
@@ -37,7 +47,8 @@ impl Category {
         if let Some(code) = self.index.get(text) {
             return Ok(*code);
         }
-        let code = u32::try_from(self.names.len()).map_err(|_| Defect::new(Code::LimitMemory, "too many categories"))?;
+        let code = u32::try_from(self.names.len())
+            .map_err(|_| Defect::new(Code::LimitMemory, "too many categories"))?;
         self.passes.push(self.wanted.as_ref().is_none_or(|wanted| wanted.contains(text)));
         self.names.push(text.to_owned());
         self.rows.push(0);
@@ -57,16 +68,12 @@ impl Category {
     #[must_use]
     pub fn wanted_rows(&self) -> Option<Vec<(String, u64)>> {
         let wanted = self.wanted.as_ref()?;
-        let rows_of = |name: &String| self.index.get(name).and_then(|c| self.rows.get(*c as usize)).copied().unwrap_or(0);
+        let rows_of = |name: &String| {
+            self.index.get(name).and_then(|c| self.rows.get(*c as usize)).copied().unwrap_or(0)
+        };
         let mut rows: Vec<_> = wanted.iter().map(|name| (name.clone(), rows_of(name))).collect();
         rows.sort_unstable();
         Some(rows)
-    }
-
-    /// The wanted values.
-    #[must_use]
-    pub fn wanted(&self) -> Option<&HashSet<String>> {
-        self.wanted.as_ref()
     }
 }
 
@@ -91,7 +98,13 @@ impl TextPages {
     ///
     /// # Errors
     /// As [`ColumnPages::open`].
-    pub fn open(store: &dyn Store, footer: &Footer, group: usize, leaf: Leaf, limits: &Limits) -> Result<Self> {
+    pub fn open(
+        store: &dyn Store,
+        footer: &Footer,
+        group: usize,
+        leaf: Leaf,
+        limits: &Limits,
+    ) -> Result<Self> {
         let pages = ColumnPages::open(store, footer, group, leaf, limits)?;
         Ok(Self { pages, shapes: vec![], codes: vec![], global: vec![], nulls: 0 })
     }
@@ -145,7 +158,13 @@ impl TextPages {
     ///
     /// # Errors
     /// As [`Self::categories`].
-    pub fn texts(&mut self, keep: &[bool], codes: &mut Vec<u32>, bytes: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
+    pub fn texts(
+        &mut self,
+        keep: &[bool],
+        codes: &mut Vec<u32>,
+        bytes: &mut Vec<u8>,
+        ends: &mut Vec<usize>,
+    ) -> Result<()> {
         self.read(keep.len(), codes)?;
         for (code, _) in codes.iter().zip(keep).filter(|(_, keep)| **keep) {
             if *code != NULL {

@@ -39,7 +39,9 @@ impl Vocabulary {
         }
         let mut table = Vec::new();
         for (index, token) in (0_u32..).zip(&tokens) {
-            let Ok(at) = usize::try_from(*token) else { continue };
+            let Ok(at) = usize::try_from(*token) else {
+                continue;
+            };
             if at < TABLE {
                 table.resize(at.saturating_add(1), OUTSIDE);
                 if let Some(slot) = table.get_mut(at) {
@@ -81,7 +83,9 @@ impl Vocabulary {
         }
         match usize::try_from(token) {
             Ok(at) if at < TABLE => self.table.get(at).copied().unwrap_or(OUTSIDE),
-            _ => self.tokens.binary_search(&token).ok().and_then(|i| u32::try_from(i).ok()).unwrap_or(OUTSIDE),
+            _ => {
+                self.tokens.binary_search(&token).ok().and_then(|i| u32::try_from(i).ok()).unwrap_or(OUTSIDE)
+            }
         }
     }
 

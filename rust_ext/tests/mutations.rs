@@ -14,16 +14,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use parquet::basic::{Compression, Encoding};
+use parquet::basic::{Compression, Encoding, GzipLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 use tahoe_core::error::Code;
-use tahoe_core::footer::Store;
 use tahoe_core::limits::Limits;
-use tahoe_core::scan::{ScanRequest, Stats, compute};
+use tahoe_core::request::{ScanRequest, Stats};
+use tahoe_core::scan::compute;
+use tahoe_core::store::Store;
 use tahoe_core::vocabulary::{Joins, Vocabulary};
 
 /// Counts live bytes and their peak.
@@ -60,7 +61,10 @@ impl Store for Memory {
 
     fn read(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
         let start = usize::try_from(offset).map_err(|_| std::io::ErrorKind::UnexpectedEof)?;
-        let end = start.checked_add(length).filter(|end| *end <= self.0.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        let end = start
+            .checked_add(length)
+            .filter(|end| *end <= self.0.len())
+            .ok_or(std::io::ErrorKind::UnexpectedEof)?;
         Ok(self.0.slice(start..end))
     }
 }
@@ -93,7 +97,14 @@ const SCHEMA: &str = "message schema {
 /// A shard of forty cells in one of several layouts.
 fn shard(layout: usize) -> Vec<u8> {
     let mut properties = WriterProperties::builder()
-        .set_compression([Compression::SNAPPY, Compression::UNCOMPRESSED, Compression::LZ4_RAW, Compression::GZIP(Default::default())][layout % 4])
+        .set_compression(
+            [
+                Compression::SNAPPY,
+                Compression::UNCOMPRESSED,
+                Compression::LZ4_RAW,
+                Compression::GZIP(GzipLevel::default()),
+            ][layout % 4],
+        )
         .set_writer_version([WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0][layout / 4 % 2])
         .set_data_page_size_limit([1 << 20, 128][layout / 8 % 2])
         .set_write_batch_size(16);
@@ -108,9 +119,14 @@ fn shard(layout: usize) -> Vec<u8> {
         let lengths: Vec<usize> = (0..20).map(|row| (row * 7 + group) % 23).collect();
         let reps: Vec<i16> = lengths.iter().flat_map(|n| (0..=*n).map(|i| i16::from(i > 0))).collect();
         let defs = vec![3_i16; reps.len()];
-        let genes: Vec<i64> = lengths.iter().flat_map(|n| std::iter::once(1).chain((0..*n).map(|i| 3 + i as i64 * 5))).collect();
-        let values: Vec<f32> =
-            lengths.iter().flat_map(|n| std::iter::once(-2.0).chain((0..*n).map(|i| (i % 4 + 1) as f32))).collect();
+        let genes: Vec<i64> = lengths
+            .iter()
+            .flat_map(|n| std::iter::once(1).chain((0..*n).map(|i| 3 + i as i64 * 5)))
+            .collect();
+        let values: Vec<f32> = lengths
+            .iter()
+            .flat_map(|n| std::iter::once(-2.0).chain((0..*n).map(|i| (i % 4 + 1) as f32)))
+            .collect();
         let mut rows = writer.next_row_group().unwrap();
         let mut column = rows.next_column().unwrap().unwrap();
         column.typed::<Int64Type>().write_batch(&genes, Some(&defs), Some(&reps)).unwrap();
@@ -119,8 +135,11 @@ fn shard(layout: usize) -> Vec<u8> {
         column.typed::<FloatType>().write_batch(&values, Some(&defs), Some(&reps)).unwrap();
         column.close().unwrap();
         for name in 0..8 {
-            let texts: Vec<ByteArray> =
-                (0..20).map(|row| ByteArray::from(format!("{name}-{}", if name == 2 { row } else { row / 9 }).as_str())).collect();
+            let texts: Vec<ByteArray> = (0..20)
+                .map(|row| {
+                    ByteArray::from(format!("{name}-{}", if name == 2 { row } else { row / 9 }).as_str())
+                })
+                .collect();
             let mut column = rows.next_column().unwrap().unwrap();
             column.typed::<ByteArrayType>().write_batch(&texts, Some(&[1; 20]), None).unwrap();
             column.close().unwrap();
@@ -137,7 +156,11 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
         let length = bytes.len();
         let footer = length.saturating_sub(8 + 1_500);
         // A quarter of the damage goes to the footer: most of a small shard's structure is there.
-        let at = if random.below(4) > 0 { random.below(footer.max(1)) } else { footer + random.below(length - footer) };
+        let at = if random.below(4) > 0 {
+            random.below(footer.max(1))
+        } else {
+            footer + random.below(length - footer)
+        };
         match random.below(8) {
             0 | 1 => bytes[at] ^= 1 << random.below(8),
             2 => bytes[at] = INTERESTING[random.below(INTERESTING.len())],
@@ -166,7 +189,12 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-fn request<'a>(stats: Stats, reject_rows: bool, vocabulary: &'a Vocabulary, joins: &'a Joins) -> ScanRequest<'a> {
+fn request<'a>(
+    stats: Stats,
+    reject_rows: bool,
+    vocabulary: &'a Vocabulary,
+    joins: &'a Joins,
+) -> ScanRequest<'a> {
     ScanRequest {
         path: "",
         shard: "shard",
@@ -192,7 +220,8 @@ fn damaged_shards_end_as_a_receipt_or_a_defect() {
     let joins = Joins::default();
     let shards: Vec<Vec<u8>> = (0..32).map(shard).collect();
     for bytes in &shards {
-        let whole = compute(&request(Stats::All, false, &vocabulary, &joins), &Memory(bytes.clone().into())).unwrap();
+        let whole =
+            compute(&request(Stats::All, false, &vocabulary, &joins), &Memory(bytes.clone().into())).unwrap();
         assert_eq!((whole.receipt.rows_in, whole.receipt.kept), (40, 40));
     }
     let mut verdicts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -203,7 +232,8 @@ fn damaged_shards_end_as_a_receipt_or_a_defect() {
         let stats = [Stats::Summary, Stats::Qc, Stats::All][random.below(3)];
         let before = LIVE.load(Ordering::Relaxed);
         PEAK.store(before, Ordering::Relaxed);
-        let outcome = compute(&request(stats, random.below(2) == 0, &vocabulary, &joins), &Memory(bytes.into()));
+        let outcome =
+            compute(&request(stats, random.below(2) == 0, &vocabulary, &joins), &Memory(bytes.into()));
         let grown = PEAK.load(Ordering::Relaxed).saturating_sub(before);
         assert!(grown < 512 << 20, "TAHOE_SEED={index}: {grown} bytes");
         let verdict = outcome.map_or_else(|defect| defect.code.as_str(), |_| "read");

@@ -20,10 +20,7 @@ fn u32_bytes(py: Python<'_>, values: impl IntoIterator<Item = u32>) -> Bound<'_,
 }
 
 fn u64_bytes<'py>(py: Python<'py>, values: &[u64]) -> Bound<'py, PyBytes> {
-    let bytes: Vec<u8> = values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect();
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     PyBytes::new(py, &bytes)
 }
 
@@ -52,25 +49,14 @@ impl SynthModel {
         effects: BTreeMap<String, f64>,
         marker: bool,
     ) -> PyResult<Self> {
-        let size = |name: &str| {
-            effects
-                .get(name)
-                .copied()
-                .ok_or_else(|| PyKeyError::new_err(name.to_owned()))
-        };
+        let size =
+            |name: &str| effects.get(name).copied().ok_or_else(|| PyKeyError::new_err(name.to_owned()));
         let spec = Spec {
             seed,
             tokens,
             kinds,
             lines,
-            wells: wells
-                .into_iter()
-                .map(|(sample, drug, dose_um)| Well {
-                    sample,
-                    drug,
-                    dose_um,
-                })
-                .collect(),
+            wells: wells.into_iter().map(|(sample, drug, dose_um)| Well { sample, drug, dose_um }).collect(),
             effects: Effects {
                 line: size("line")?,
                 drug: size("drug")?,
@@ -133,10 +119,7 @@ impl SynthModel {
     fn blocks<'py>(&self, py: Python<'py>) -> (Bound<'py, PyBytes>, Bound<'py, PyBytes>) {
         let blocks = self.inner.blocks();
         let block = |gene: &(u32, usize)| u32::try_from(gene.1).unwrap_or(u32::MAX);
-        (
-            u32_bytes(py, blocks.iter().map(|gene| gene.0)),
-            u32_bytes(py, blocks.iter().map(block)),
-        )
+        (u32_bytes(py, blocks.iter().map(|gene| gene.0)), u32_bytes(py, blocks.iter().map(block)))
     }
 }
 
@@ -148,11 +131,7 @@ pub(super) fn synth_cells<'py>(
     wells: &[u8],
     lines: &[u8],
     keys: &[u8],
-) -> PyResult<(
-    Bound<'py, PyBytes>,
-    Bound<'py, PyBytes>,
-    Bound<'py, PyBytes>,
-)> {
+) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
     let draw = || Ok(CellKey::read(wells, lines, keys).and_then(|keys| model.inner.cells(&keys)));
     let drawn = guarded(py, "synth", draw)?;
     let drawn = drawn.map_err(PyValueError::new_err)?;
@@ -182,10 +161,7 @@ pub(super) fn synth_summaries<'py>(
     for (name, values) in [
         ("log1p_total_counts", rows.log1p_total_counts),
         ("pct_counts_mt", rows.pct_counts_mt),
-        (
-            "pct_counts_in_top_50_genes",
-            rows.pct_counts_in_top_50_genes,
-        ),
+        ("pct_counts_in_top_50_genes", rows.pct_counts_in_top_50_genes),
         ("expr_mean", rows.expr_mean),
         ("expr_std", rows.expr_std),
         ("expr_skew", rows.expr_skew),

@@ -68,11 +68,7 @@ impl Model {
         let mut drawn: Vec<(u32, u32)> = Vec::with_capacity(keys.len() * 1_600);
         let mut spans = vec![(0_usize, 0_usize); keys.len()];
         let (mut factors, mut scratch) = (Vec::new(), Scratch::default());
-        let mut axis = Axis {
-            ends: Vec::new(),
-            guide: Vec::new(),
-            total: 0.0,
-        };
+        let mut axis = Axis { ends: Vec::new(), guide: Vec::new(), total: 0.0 };
         let mut last: (Option<u32>, Option<u32>) = (None, None);
         for (row, key) in order {
             if last.0 != Some(key.well) {
@@ -112,12 +108,7 @@ impl Model {
     fn lay_axis(&self, line: u32, factors: &[f64], axis: &mut Axis) -> Result<(), &'static str> {
         let line = self.lines.get(line as usize).ok_or(NO_LINE)?;
         axis.ends.clear();
-        axis.ends.extend(
-            line.shares
-                .iter()
-                .zip(factors)
-                .map(|(share, factor)| share * factor),
-        );
+        axis.ends.extend(line.shares.iter().zip(factors).map(|(share, factor)| share * factor));
         let mut sum = 0.0;
         for end in &mut axis.ends {
             sum += *end;
@@ -147,20 +138,14 @@ impl Model {
         let well = self.wells.get(key.well as usize).ok_or(NO_WELL)?;
         let drug = self.drugs.get(well.drug).ok_or(NO_DRUG)?;
         let mut random = Random::of(self.seed, CELL, key.key);
-        let library =
-            self.effects.median_counts * libm::exp(self.effects.counts_spread * random.normal());
+        let library = self.effects.median_counts * libm::exp(self.effects.counts_spread * random.normal());
         let depth = libm::exp(line.depth + drug.depth * well.response + well.depth);
         let shift = line.mt + drug.mt * well.response + well.mt;
         let mt = libm::exp(shift + 0.5 * random.normal() - 0.125);
         let malat1 = libm::exp(0.3 * random.normal() - 0.045);
         // A median below the floor is an asked-for shallow atlas: there the floor would be all there is.
         let floor = LEAST_COUNTS.min(0.3 * self.effects.median_counts);
-        Ok(Cell {
-            random,
-            rate: library.max(floor) * depth,
-            mt,
-            malat1,
-        })
+        Ok(Cell { random, rate: library.max(floor) * depth, mt, malat1 })
     }
 
     /// The entries of a cell, appended to `out` in token order.
@@ -178,14 +163,8 @@ impl Model {
         let line = self.lines.get(key.line as usize).ok_or(NO_LINE)?;
         scratch.special.clear();
         for (gene, share) in self.special.iter().zip(&line.special) {
-            let programme = if gene.kind == MITOCHONDRIAL {
-                cell.mt
-            } else {
-                cell.malat1
-            };
-            let count = self
-                .exponential
-                .poisson(&mut cell.random, cell.rate * share * programme);
+            let programme = if gene.kind == MITOCHONDRIAL { cell.mt } else { cell.malat1 };
+            let count = self.exponential.poisson(&mut cell.random, cell.rate * share * programme);
             if count > 0 {
                 scratch.special.push((gene.token, count));
             }
@@ -235,11 +214,7 @@ impl Model {
     }
 
     /// Put the drawn entries into the order of the rows, as Arrow buffers.
-    fn lay_out(
-        &self,
-        drawn: &[(u32, u32)],
-        spans: &[(usize, usize)],
-    ) -> Result<Entries, &'static str> {
+    fn lay_out(&self, drawn: &[(u32, u32)], spans: &[(usize, usize)]) -> Result<Entries, &'static str> {
         let marker = usize::from(self.marker);
         let n_entries = drawn.len() + marker * spans.len();
         if i32::try_from(n_entries).is_err() {
@@ -261,15 +236,10 @@ impl Model {
                 // Whole counts stay exact in f32 to 2^24, and no count comes near it.
                 expressions.extend_from_slice(&(count as f32).to_le_bytes());
             }
-            offset =
-                offset.saturating_add(i32::try_from(entries.len() + marker).unwrap_or(i32::MAX));
+            offset = offset.saturating_add(i32::try_from(entries.len() + marker).unwrap_or(i32::MAX));
             offsets.extend_from_slice(&offset.to_le_bytes());
         }
-        Ok(Entries {
-            offsets,
-            genes,
-            expressions,
-        })
+        Ok(Entries { offsets, genes, expressions })
     }
 }
 
@@ -280,11 +250,7 @@ fn find_places(axis: &Axis, arrivals: &[f64], places: &mut Vec<u32>) {
     places.clear();
     places.extend(arrivals.iter().map(|&at| {
         // A millionth of a stretch too early costs nothing; too late would pass over a gene.
-        let mut place = axis
-            .guide
-            .get(floor(at * stretches - 1e-6))
-            .copied()
-            .unwrap_or(0);
+        let mut place = axis.guide.get(floor(at * stretches - 1e-6)).copied().unwrap_or(0);
         place += u32::from(beyond(place, at));
         place += u32::from(beyond(place, at));
         while beyond(place, at) {

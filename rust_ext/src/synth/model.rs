@@ -1,8 +1,6 @@
 //! The planted values: profiles of lines, effects of drugs and wells.
 
-use super::planted::{
-    CODING, MITOCHONDRIAL, NONCODING, base_genes, draw_drug, draw_line, draw_well,
-};
+use super::planted::{CODING, MITOCHONDRIAL, NONCODING, base_genes, draw_drug, draw_line, draw_well};
 use super::random::Exponential;
 use super::summary::Curves;
 use std::sync::OnceLock;
@@ -141,23 +139,16 @@ impl Model {
             .into_iter()
             .filter(|gene| gene.base.is_finite())
             .partition(|gene| gene.kind >= MITOCHONDRIAL);
-        let lines = spec
-            .lines
-            .iter()
-            .map(|id| draw_line(spec, id, &axis, &special))
-            .collect();
+        let lines = spec.lines.iter().map(|id| draw_line(spec, id, &axis, &special)).collect();
         let mut names: Vec<&str> = Vec::new();
         let mut drugs = Vec::new();
         let mut wells = Vec::new();
         for well in &spec.wells {
-            let drug = names
-                .iter()
-                .position(|name| *name == well.drug)
-                .unwrap_or_else(|| {
-                    names.push(&well.drug);
-                    drugs.push(draw_drug(spec, &well.drug, &axis));
-                    names.len() - 1
-                });
+            let drug = names.iter().position(|name| *name == well.drug).unwrap_or_else(|| {
+                names.push(&well.drug);
+                drugs.push(draw_drug(spec, &well.drug, &axis));
+                names.len() - 1
+            });
             let ec50 = drugs.get(drug).map_or(1.0, |found: &Drug| found.ec50_um);
             wells.push(draw_well(spec, well, drug, ec50));
         }
@@ -213,18 +204,13 @@ impl Model {
     #[must_use]
     pub fn fold_changes(&self, drug: &Drug) -> Vec<(u32, f64)> {
         let moved = drug.genes.iter();
-        moved
-            .filter_map(|&(place, lfc)| Some((self.axis.get(place)?.token, lfc)))
-            .collect()
+        moved.filter_map(|&(place, lfc)| Some((self.axis.get(place)?.token, lfc))).collect()
     }
 
     /// The block of each gene that takes part in the well effect: (token id, block), ascending.
     #[must_use]
     pub fn blocks(&self) -> Vec<(u32, usize)> {
-        self.axis
-            .iter()
-            .map(|gene| (gene.token, gene.block))
-            .collect()
+        self.axis.iter().map(|gene| (gene.token, gene.block)).collect()
     }
 }
 
@@ -239,19 +225,10 @@ fn check(spec: &Spec) -> Result<(), &'static str> {
     if spec.lines.is_empty() || spec.wells.is_empty() {
         return Err("a model needs a line and a well");
     }
-    if !spec
-        .kinds
-        .iter()
-        .any(|kind| matches!(*kind, CODING | NONCODING))
-    {
+    if !spec.kinds.iter().any(|kind| matches!(*kind, CODING | NONCODING)) {
         return Err("a model needs a coding or non-coding gene");
     }
-    let sizes = [
-        effects.line,
-        effects.drug,
-        effects.well,
-        effects.counts_spread,
-    ];
+    let sizes = [effects.line, effects.drug, effects.well, effects.counts_spread];
     if !sizes.iter().all(|size| (0.0..=5.0).contains(size)) {
         return Err("effects and the spread of counts must be within 0 and 5");
     }
@@ -261,11 +238,7 @@ fn check(spec: &Spec) -> Result<(), &'static str> {
     if !(1.0..=1e6).contains(&effects.median_counts) {
         return Err("the median library size must be within 1 and 1,000,000");
     }
-    if !spec
-        .wells
-        .iter()
-        .all(|well| (0.0..=1e9).contains(&well.dose_um))
-    {
+    if !spec.wells.iter().all(|well| (0.0..=1e9).contains(&well.dose_um)) {
         return Err("doses must be finite and not negative");
     }
     Ok(())

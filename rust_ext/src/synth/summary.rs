@@ -99,10 +99,8 @@ impl Model {
         let mut out = Summaries::default();
         for key in keys {
             let curve = curves.get(key.line as usize).ok_or(NO_LINE)?;
-            let scale = scales
-                .get(key.well as usize)
-                .and_then(|row| row.get(key.line as usize))
-                .ok_or(NO_WELL)?;
+            let scale =
+                scales.get(key.well as usize).and_then(|row| row.get(key.line as usize)).ok_or(NO_WELL)?;
             self.summarize(key, curve, *scale, &mut out)?;
         }
         Ok(out)
@@ -149,10 +147,7 @@ impl Model {
         }
         let power = |p: i32| special.iter().map(|count| count.powi(p)).sum::<f64>();
         let (mut squares, mut cubes) = (power(2), power(3));
-        let n_special = special
-            .iter()
-            .map(|count| u32::from(*count > 0.0))
-            .sum::<u32>();
+        let n_special = special.iter().map(|count| u32::from(*count > 0.0)).sum::<u32>();
         let largest: f64 = special.iter().copied().fold(0.0, f64::max);
         let knot = look_up(curve, cell.rate * scale);
         let mean = line.sum * cell.rate * scale;
@@ -195,14 +190,9 @@ impl Model {
 
     fn log_mean(&self, knot: &Knot, total: f64, special: &[f64]) -> f64 {
         let unit = 1e4 / total;
-        let small = (1_u32..)
-            .zip(knot.small)
-            .map(|(count, n)| n * libm::log1p(f64::from(count) * unit));
-        let rest = if knot.rest.1 > 0.0 {
-            knot.rest.1 * libm::log1p(knot.rest.0 / knot.rest.1 * unit)
-        } else {
-            0.0
-        };
+        let small = (1_u32..).zip(knot.small).map(|(count, n)| n * libm::log1p(f64::from(count) * unit));
+        let rest =
+            if knot.rest.1 > 0.0 { knot.rest.1 * libm::log1p(knot.rest.0 / knot.rest.1 * unit) } else { 0.0 };
         let seen = special.iter().filter(|count| **count > 0.0);
         let large = seen.map(|count| libm::log1p(count * unit));
         (small.sum::<f64>() + rest + large.sum::<f64>()) / self.n_genes as f64
@@ -251,11 +241,7 @@ fn curve(line: &Line) -> Vec<Knot> {
 }
 
 fn knot(groups: &[(f64, f64)], rate: f64, top: f64, first: f64) -> Knot {
-    let mut knot = Knot {
-        top: rate * top,
-        largest: rate * first,
-        ..Knot::default()
-    };
+    let mut knot = Knot { top: rate * top, largest: rate * first, ..Knot::default() };
     for &(sum, n) in groups {
         let mean = rate * sum / n;
         let none = libm::exp(-mean);
