@@ -13,15 +13,15 @@ import pytest
 import oracle
 from tahoe_engine import schema
 
-ROOT = Path(__file__).parents[2]
+THIS = Path(__file__)
+ROOT = THIS.parents[2]
 PACKAGE = sorted((ROOT / "tahoe_engine").rglob("*.py"))
 RUST = sorted((ROOT / "rust_ext" / "src").rglob("*.rs"))
 OURS = [*PACKAGE, *RUST, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "jobs").glob("*.py"))]
 
 ABOUT_300_LINES = 320
 DRAWERS = re.compile(r"^(utils?|helpers?|common|misc|managers?)$")
-# Spelt in two pieces, or this file would be the first to be found.
-PROMISES = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|NotImplemented" + r"Error|todo!|unimplemented!)")
+PROMISES = re.compile(r"\b(?:TODO|FIXME|NotImplementedError|todo!|unimplemented!)")
 # Who may import what; everybody else goes through them.
 ONE_IMPORTER = {
     "distributed": {"workers"},
@@ -44,7 +44,7 @@ def test_there_are_no_drawers() -> None:
 
 
 def test_nothing_is_promised_in_place_of_being_done() -> None:
-    found = {name_of(path): PROMISES.findall(path.read_text(encoding="utf-8")) for path in OURS}
+    found = {name_of(path): PROMISES.findall(path.read_text(encoding="utf-8")) for path in OURS if path != THIS}
     assert {name: promises for name, promises in found.items() if promises} == {}
 
 
