@@ -163,7 +163,7 @@ def layouts(draw: st.DrawFn) -> Layout:
         large_lists=large_lists,
         token_type=draw(st.sampled_from([pa.int64(), pa.int32()])),
         value_type=draw(st.sampled_from([pa.float32(), pa.float64()])),
-        text_type=draw(st.sampled_from([pa.string(), pa.large_string()])),
+        text_type=draw(st.sampled_from([pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])),
         columns=tuple(draw(st.permutations(COLUMNS))),
         options=options,
     )

@@ -80,3 +80,17 @@ def test_the_writer_leaves_no_trace(writer: str, stats: str, table: pa.Table, tm
     assert scanned[0].receipt["cells"] == scanned[1].receipt["cells"]
     assert scanned[0].receipt["genes"] == scanned[1].receipt["genes"]
     assert scanned[0].receipt["kept"] == N_ROWS
+
+
+def test_lists_of_a_fixed_size_are_lists(tmp_path: Path) -> None:
+    rows = [([1, *range(3 + i, 13 + i)], [-2.0, *(float(j % 3 + 1) for j in range(10))]) for i in range(50)]
+    texts = {name: ["x"] * len(rows) for name in COLUMNS[2:] if "BARCODE" not in name}
+    table = build_table(rows, texts)
+    fixed = {"genes": pa.list_(pa.int64(), 11), "expressions": pa.list_(pa.float32(), 11)}
+    schema = pa.schema([(field.name, fixed.get(field.name, field.type)) for field in table.schema])
+    for name, one in (("reference", table), ("fixed", table.cast(schema))):
+        (tmp_path / name).mkdir()
+        pq.write_table(one, tmp_path / name / "shard.parquet")
+    scanned = [scan(tmp_path / name / "shard.parquet", stats="all") for name in ("reference", "fixed")]
+    assert scanned[0].cells.read_bytes() == scanned[1].cells.read_bytes()
+    assert scanned[0].receipt["genes"] == scanned[1].receipt["genes"]
