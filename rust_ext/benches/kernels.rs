@@ -2,7 +2,8 @@
 //!
 //! `TAHOE_SHARD=FILE cargo bench` measures that shard; without it the bench says so and ends.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a bench may stop")]
+#![allow(missing_docs, reason = "criterion's macros")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a bench may stop")]
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -71,7 +72,6 @@ fn kernels(criterion: &mut Criterion) {
     let store = Memory(std::fs::read(path).expect("the shard can be read").into());
     let limits = Limits::default();
     let footer = read_footer(&store, &limits).unwrap();
-    let layout = find_layout(footer.meta.file_metadata().schema_descr()).unwrap();
     let rows = u64::try_from(footer.meta.file_metadata().num_rows()).unwrap();
     let genes = 62_710;
     let vocabulary = Vocabulary::new((3..genes + 3).collect(), vec![false; 62_710]).unwrap();
@@ -95,30 +95,35 @@ fn kernels(criterion: &mut Criterion) {
     }
     whole.finish();
 
-    // The steps, on one row group; times are given an entry.
-    let (_, shapes, entries) = opened(&store, layout.genes, 0);
+    steps(criterion, &store, &vocabulary);
+}
+
+/// The steps, on one row group; times are given an entry.
+fn steps(criterion: &mut Criterion, store: &Memory, vocabulary: &Vocabulary) {
+    let footer = read_footer(store, &Limits::default()).unwrap();
+    let layout = find_layout(footer.meta.file_metadata().schema_descr()).unwrap();
+    let (_, shapes, entries) = opened(store, layout.genes, 0);
     let mut steps = criterion.benchmark_group("an entry of a row group");
     steps.sample_size(20).throughput(Throughput::Elements(entries as u64));
     for (name, leaf) in [("genes", layout.genes), ("expressions", layout.expressions)] {
-        steps
-            .bench_function(format!("{name}: decompress and levels"), |b| b.iter(|| opened(&store, leaf, 0)));
+        steps.bench_function(format!("{name}: decompress and levels"), |b| b.iter(|| opened(store, leaf, 0)));
         steps.bench_function(format!("{name}: unpack"), |b| {
             b.iter_batched_ref(
-                || (opened(&store, leaf, 0).0, Vec::with_capacity(entries)),
+                || (opened(store, leaf, 0).0, Vec::with_capacity(entries)),
                 |(pages, out)| pages.codes(entries, out).unwrap(),
                 BatchSize::LargeInput,
             );
         });
     }
-    let (mut pages, ..) = opened(&store, layout.expressions, 0);
+    let (mut pages, ..) = opened(store, layout.expressions, 0);
     let mut codes = Vec::new();
     pages.codes(entries, &mut codes).unwrap();
     let mut checker = Checker::default();
     checker.learn_values(pages.dictionary().numbers());
-    let (mut gene_pages, ..) = opened(&store, layout.genes, 0);
+    let (mut gene_pages, ..) = opened(store, layout.genes, 0);
     let mut dense = Vec::new();
     gene_pages.codes(entries, &mut dense).unwrap();
-    checker.learn_tokens(gene_pages.dictionary().numbers(), &vocabulary);
+    checker.learn_tokens(gene_pages.dictionary().numbers(), vocabulary);
     let raw = dense.clone();
     steps.bench_function("genes: to dense indices", |b| {
         b.iter_batched_ref(|| raw.clone(), |genes| checker.to_dense(genes), BatchSize::LargeInput);
@@ -150,22 +155,17 @@ fn kernels(criterion: &mut Criterion) {
                 let mut sum = 0_u64;
                 for (start, end) in &bounds {
                     let row = checker
-                        .check_row(&dense[*start..*end], &codes[*start..*end], &vocabulary, &mut spectrum)
+                        .check_row(&dense[*start..*end], &codes[*start..*end], vocabulary, &mut spectrum)
                         .unwrap();
                     let total = if level > 0 { summarize(&row).total_counts } else { 1 };
                     if level > 1 {
-                        sum += judge(&row, total, checker.counts(), &vocabulary).total_counts_mt;
+                        sum += judge(&row, total, checker.counts(), vocabulary).total_counts_mt;
                     }
                     if level > 2 {
-                        let codes_known = checker.counts().len();
-                        moments.stage(&row, total, end - row.genes.len(), codes_known);
-                        if moments.staged() >= GeneMoments::room(codes_known) {
-                            moments.add_staged(&dense, &codes);
-                        }
+                        moments.add(&row, total, checker.counts().len());
                     }
                     sum += total;
                 }
-                moments.add_staged(&dense, &codes);
                 sum
             });
         });

@@ -164,7 +164,8 @@ impl Hybrid {
     ///
     /// # Errors
     /// `E_DECODE` where the stream ends before.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled twice, see `wide`: the copies must be whole")]
     pub fn fill(&mut self, mut out: &mut [u32]) -> Result<()> {
         while !out.is_empty() {
             self.refill()?;

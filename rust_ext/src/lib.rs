@@ -44,3 +44,4 @@ mod thrift;
 mod unpack;
 pub mod values;
 pub mod vocabulary;
+mod wide;

@@ -24,6 +24,7 @@ use crate::layout::Leaf;
 use crate::limits::Limits;
 use crate::plain::PlainValues;
 use crate::store::{Store, unreadable};
+use crate::wide::fill_wide;
 
 /// The bytes of one column chunk under their offsets in the file.
 struct Chunk {
@@ -269,7 +270,7 @@ impl ColumnPages {
             };
             if let Some(page) = self.pages.front_mut() {
                 match &mut page.values {
-                    Values::Indices(indices) => indices.fill(head)?,
+                    Values::Indices(indices) => fill_wide(indices, head)?,
                     Values::Plain(plain) => plain.intern(head, &mut self.dictionary, &self.limits)?,
                 }
                 page.ready = page.ready.saturating_sub(take);

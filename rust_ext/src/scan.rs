@@ -24,9 +24,9 @@ use crate::texts::{Category, TextPages};
 /// Category of a row of a column that is not there.
 const ABSENT: u32 = u32::MAX;
 /// Rows taken at once.
-const BATCH_ROWS: usize = 1_024;
+const BATCH_ROWS: usize = 512;
 /// Entries after which a batch is full.
-const BATCH_ENTRIES: usize = 1 << 19;
+const BATCH_ENTRIES: usize = 1 << 16;
 
 /// Scans one shard.
 ///

@@ -1,7 +1,8 @@
 //! Packed numbers of one to thirty-two bits, least significant bit first.
+#![allow(clippy::inline_always, reason = "compiled twice, see `wide`: the copies must be whole")]
 
 /// One value of `width` bits that starts at `bit`.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn packed(data: &[u8], bit: usize, width: u8) -> u32 {
     let mask = (1_u64 << width).wrapping_sub(1);
@@ -21,7 +22,7 @@ pub fn packed(data: &[u8], bit: usize, width: u8) -> u32 {
 }
 
 /// Unpacks `out.len()` values of `width` bits from `bit` on.
-#[inline]
+#[inline(always)]
 pub fn unpack(data: &[u8], bit: usize, width: u8, out: &mut [u32]) {
     macro_rules! by_width {
         ($($w:literal)+) => {
@@ -34,6 +35,7 @@ pub fn unpack(data: &[u8], bit: usize, width: u8, out: &mut [u32]) {
     by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
 }
 
+#[inline(always)]
 fn unpack_any(data: &[u8], bit: usize, width: u8, out: &mut [u32]) {
     for (i, slot) in out.iter_mut().enumerate() {
         *slot = packed(data, bit.wrapping_add(i.wrapping_mul(usize::from(width))), width);
@@ -42,7 +44,7 @@ fn unpack_any(data: &[u8], bit: usize, width: u8, out: &mut [u32]) {
 
 /// The same with the width known to the compiler: eight values of at most sixteen bits come out of
 /// one 128-bit word and seven spare bits at its start.
-#[inline]
+#[inline(always)]
 fn unpack_const<const WIDTH: usize>(data: &[u8], mut bit: usize, out: &mut [u32]) {
     let mask = (1_u64 << WIDTH).wrapping_sub(1);
     let (groups, rest) = out.as_chunks_mut::<8>();

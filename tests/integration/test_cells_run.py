@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -19,6 +18,7 @@ from tahoe_engine.errors import BadDataError, ConfigError, HeldError, SourceErro
 from tahoe_engine.run import hold_run
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from collections.abc import Callable
 
 pytest.importorskip("tahoe_engine._rust", reason="the core is not built: make build")
@@ -99,7 +99,10 @@ def test_another_place_and_spelling_of_the_source_gives_the_same_bytes(atlas: Pa
     listed.write_text("".join(f"{path}\n" for path in sorted((copy / "data").iterdir(), reverse=True)))
     for number, source in enumerate([f"{copy}/data/*.parquet", listed, sorted((copy / "data").iterdir())[::-1]]):
         scan(source, tmp_path / f"run {number + 2}")
-        assert te.Run(tmp_path / f"run {number + 2}").manifest["cells"]["digest"] == te.Run(run).manifest["cells"]["digest"]
+        assert (
+            te.Run(tmp_path / f"run {number + 2}").manifest["cells"]["digest"]
+            == te.Run(run).manifest["cells"]["digest"]
+        )
 
 
 def test_manifests_hold_no_times_hosts_or_places(run: Path, atlas: Path) -> None:
@@ -117,7 +120,9 @@ def test_the_same_command_again_does_nothing(atlas: Path, run: Path, tmp_path: P
     assert published(copy) == published(run)
 
 
-@pytest.mark.parametrize("gone", ["cells/*00001*", ".tahoe/genes/*00002*", ".tahoe/journal-cells.jsonl", "*/_MANIFEST.json"])
+@pytest.mark.parametrize(
+    "gone", ["cells/*00001*", ".tahoe/genes/*00002*", ".tahoe/journal-cells.jsonl", "*/_MANIFEST.json"]
+)
 def test_what_is_gone_is_made_again_and_only_that(atlas: Path, run: Path, tmp_path: Path, gone: str) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
@@ -132,7 +137,7 @@ def test_what_is_gone_is_made_again_and_only_that(atlas: Path, run: Path, tmp_pa
 def test_a_part_cut_short_is_made_again(atlas: Path, run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    part = sorted(copy.glob("cells/*.parquet"))[0]
+    part = min(copy.glob("cells/*.parquet"))
     part.write_bytes(part.read_bytes()[:-1])
     assert scan(atlas, copy).units_done == 1
     assert published(copy) == published(run)
@@ -203,7 +208,9 @@ def test_a_known_name_without_a_row_is_told_with_what_the_source_has(atlas: Path
     assert report.manifest["wanted"]["plates"] == {"present": ["plate6"], "absent": {"plate5": ["plate4", "plate6"]}}
 
 
-@pytest.mark.parametrize(("rows", "first", "n"), [("0:10", 0, 10), ("150:450", 150, 300), ("1190:", 1190, 10), (":1", 0, 1)])
+@pytest.mark.parametrize(
+    ("rows", "first", "n"), [("0:10", 0, 10), ("150:450", 150, 300), ("1190:", 1190, 10), (":1", 0, 1)]
+)
 def test_a_row_range_counts_over_the_whole_source(
     atlas: Path, run: Path, tmp_path: Path, rows: str, first: int, n: int
 ) -> None:
@@ -288,9 +295,7 @@ def test_inputs_are_verified_against_their_checksums(atlas: Path, tmp_path: Path
     content[len(content) // 3] ^= 1
     shards[3].write_bytes(content)
     shards[4].write_bytes(shards[4].read_bytes() * 2)
-    settings = te.load_settings(
-        overrides=["source.verify_inputs=true", f'source.checksums="{tmp_path / "sums"}"']
-    )
+    settings = te.load_settings(overrides=["source.verify_inputs=true", f'source.checksums="{tmp_path / "sums"}"'])
     report = scan(source, tmp_path / "run", settings=settings)
     assert quarantined(report) == {shards[3].stem: "E_CHECKSUM", shards[4].stem: "E_SIZE_MISMATCH"}
     found = {entry["name"]: entry["sha256"] for entry in report.manifest["inputs"]}
@@ -384,4 +389,3 @@ def test_a_second_launch_ends_with_73_and_names_the_first(
         done = tahoe("cells", atlas, "--into", tmp_path / "run", "--workers", 0)
     assert done.returncode == 73
     assert "held by process" in done.stderr
-

@@ -44,7 +44,7 @@ def test_a_typo_is_named_with_the_nearest_real_key(override: str, wrong: str, ne
     ],
 )
 def test_a_wrong_value_is_refused_with_a_reason(override: str, said: str) -> None:
-    with pytest.raises(ConfigError, match="(?s).*") as caught:
+    with pytest.raises(ConfigError, match=r"(?s).*") as caught:
         load_settings(overrides=[override])
     assert said in str(caught.value)
 

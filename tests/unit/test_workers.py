@@ -11,7 +11,8 @@ import pytest
 
 from tahoe_engine.config import WorkersSettings
 from tahoe_engine.errors import ConfigError, ShardError, StageError
-from tahoe_engine.workers import Outcome, WorkerDiedError, count_workers, run_here, run_units
+from tahoe_engine.outcomes import Outcome, run_here
+from tahoe_engine.workers import WorkerDiedError, count_workers, run_units
 
 if TYPE_CHECKING:
     from pathlib import Path

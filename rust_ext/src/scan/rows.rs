@@ -3,7 +3,6 @@
 use super::{Batch, Group, Scan, add};
 use crate::cells::{Checker, Row, RowDefect};
 use crate::error::{Code, Defect, Result};
-use crate::genes::GeneMoments;
 use crate::hybrid::Piece;
 use crate::moments::{judge, summarize};
 use crate::pages::{ColumnPages, RowShape};
@@ -77,7 +76,7 @@ impl Scan<'_> {
             let row = done.saturating_add(at as u64);
             match checked {
                 Ok(checked) => {
-                    *keep = self.keep(first.saturating_add(row), &checked, value_end, batch);
+                    *keep = self.keep(first.saturating_add(row), &checked);
                 }
                 Err((code, _)) if self.request.reject_rows => {
                     add(&mut self.receipt.rejected, code, 1);
@@ -87,14 +86,11 @@ impl Scan<'_> {
             }
         }
         batch.keep = keep;
-        if let Some(moments) = &mut self.genes {
-            moments.add_staged(&batch.genes, &batch.codes);
-        }
         Ok(())
     }
 
-    /// Adds a checked row to the tables unless it has too few genes; its entries end at `value_end`.
-    fn keep(&mut self, index: u64, row: &Row<'_>, value_end: usize, batch: &Batch) -> bool {
+    /// Adds a checked row to the tables unless it has too few genes.
+    fn keep(&mut self, index: u64, row: &Row<'_>) -> bool {
         let odd = row.oddities;
         if row.entries.saturating_sub(odd.zeros) < self.request.min_genes {
             add(&mut self.receipt.filtered, "min_genes", 1);
@@ -117,12 +113,7 @@ impl Scan<'_> {
             .then(|| judge(row, total, counts, self.request.vocabulary));
         self.columns.push(index, &summary, quality.as_ref());
         if let Some(moments) = &mut self.genes {
-            // The marker before the entries is left out.
-            let start = value_end.saturating_sub(row.codes.len());
-            moments.stage(row, total, start, counts.len());
-            if moments.staged() >= GeneMoments::room(counts.len()) {
-                moments.add_staged(&batch.genes, &batch.codes);
-            }
+            moments.add(row, total, counts.len());
         }
         self.receipt.kept = self.receipt.kept.saturating_add(1);
         true

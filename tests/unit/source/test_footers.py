@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tahoe_engine.config import LimitsSettings
 from tahoe_engine.errors import ShardError
+from tahoe_engine.sections import LimitsSettings
 from tahoe_engine.source import Footer, Shard, describe_source, find_shards, read_footers
 
 if TYPE_CHECKING:
