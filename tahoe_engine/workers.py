@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import signal
 import threading
 import time
-import traceback
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from tahoe_engine.errors import ConfigError, StageError, StoppedError, TahoeError
+from tahoe_engine.outcomes import Outcome, Receipt, Unit, run_here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from tahoe_engine.config import WorkersSettings
-
-Unit = TypeVar("Unit")
-Receipt = TypeVar("Receipt")
 
 # One thread a process everywhere: the processes are what fills the cores.
 WORKER_ENVIRONMENT = {
@@ -46,22 +41,6 @@ class WorkerDiedError(TahoeError):
     """A unit whose worker process died under it, each time it was tried."""
 
     exit_code = 75
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[Receipt]):
-    """What a unit came back with: a receipt, or an error (never both).
-
-    Parameters
-    ----------
-    receipt : object
-        What the function returned; small.
-    error : BaseException, optional
-        What it raised instead.
-    """
-
-    receipt: Receipt | None = None
-    error: BaseException | None = None
 
 
 def count_workers(settings: WorkersSettings) -> int:
@@ -88,7 +67,7 @@ def run_units(
     settings: WorkersSettings,
     *,
     gate: Callable[[], object] | None = None,
-) -> Iterator[tuple[Unit, Outcome[Receipt]]]:
+) -> Generator[tuple[Unit, Outcome[Receipt]]]:
     """Run a function over units of work and yield each as it completes, in any order.
 
     Parameters
@@ -128,44 +107,8 @@ def run_units(
         yield from _run_window(client, function, iter(units), settings)
 
 
-def run_here(function: Callable[[Unit], Receipt], unit: Unit) -> Outcome[Receipt]:
-    """Run one unit in this process and catch what it raises.
-
-    Parameters
-    ----------
-    function : callable
-        As in `run_units`.
-    unit : object
-        One unit.
-
-    Returns
-    -------
-    Outcome
-        Always picklable. A `KeyboardInterrupt` is not caught.
-    """
-    try:
-        return Outcome(receipt=function(unit))
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    # A panic of a Rust extension is a BaseException, and a task that raises one never returns (RELIABILITY.md, fact 1).
-    except BaseException as error:  # noqa: BLE001
-        return Outcome(error=_picklable(error))
-
-
-def _picklable(error: BaseException) -> BaseException:
-    trace = "".join(traceback.format_exception(error))
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301
-    except Exception:  # noqa: BLE001
-        error = RuntimeError(f"{type(error).__name__}: {error}")
-    if not isinstance(error, (TahoeError, OSError)):
-        # The traceback itself does not travel; a note does, and Python prints it.
-        error.add_note(f"raised by a worker:\n{trace}")
-    return error
-
-
 def _run_window(
-    client: Any,  # noqa: ANN401
+    client: Any,  # noqa: ANN401 - distributed has no types
     function: Callable[[Unit], Receipt],
     units: Iterator[Unit],
     settings: WorkersSettings,
@@ -211,7 +154,7 @@ def _run_window(
         yield unit, outcome or Outcome(error=WorkerDiedError(f"its receipt was lost {attempt} times"))
 
 
-def _fetch(future: Any) -> Outcome[Any] | None:  # noqa: ANN401
+def _fetch(future: Any) -> Outcome[Any] | None:  # noqa: ANN401 - distributed has no types
     """Give the outcome of a completed future; None if it was lost with its worker."""
     from distributed import KilledWorker
 
@@ -239,7 +182,9 @@ def _open_client(settings: WorkersSettings, n_units: int) -> Iterator[Any]:
             try:
                 client = stack.enter_context(Client(settings.scheduler, timeout=f"{settings.wait_s} s"))
             except (OSError, ValueError) as error:
-                raise ConfigError(f"no scheduler at {settings.scheduler} ({error}); start one or leave it out") from error
+                raise ConfigError(
+                    f"no scheduler at {settings.scheduler} ({error}); start one or leave it out"
+                ) from error
             _wait_for_workers(client, settings.wait_s)
             yield client
             return
@@ -261,7 +206,7 @@ def _open_client(settings: WorkersSettings, n_units: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _keep_alive(cluster: Any) -> Iterator[None]:  # noqa: ANN401
+def _keep_alive(cluster: Any) -> Iterator[None]:  # noqa: ANN401 - distributed has no types
     """Replace nannies that are gone: one whose worker is killed while it starts gives up (RELIABILITY.md, fact 6)."""
     from distributed.core import Status
 
@@ -286,11 +231,11 @@ def _keep_alive(cluster: Any) -> Iterator[None]:  # noqa: ANN401
         watcher.join()
 
 
-def _close_quietly(cluster: Any) -> None:  # noqa: ANN401
+def _close_quietly(cluster: Any) -> None:  # noqa: ANN401 - distributed has no types
     """Close a cluster; what goes wrong while a nanny is just replacing its worker must not hide the real error."""
     try:
         cluster.close(timeout=CLOSE_SECONDS)
-    except Exception:  # noqa: BLE001
+    except Exception:
         logging.getLogger(__name__).debug("closing the cluster failed", exc_info=True)
 
 
@@ -314,14 +259,14 @@ def _scheduler_config(settings: WorkersSettings) -> dict[str, object]:
     return config
 
 
-def _wait_for_workers(client: Any, seconds: int) -> None:  # noqa: ANN401
+def _wait_for_workers(client: Any, seconds: int) -> None:  # noqa: ANN401 - distributed has no types
     try:
         client.wait_for_workers(1, timeout=seconds)
     except TimeoutError as error:
         raise StoppedError(f"the scheduler has no worker after {seconds} s; start workers and run again") from error
 
 
-def _pass_gate(client: Any, gate: Callable[[], object]) -> None:  # noqa: ANN401
+def _pass_gate(client: Any, gate: Callable[[], object]) -> None:  # noqa: ANN401 - distributed has no types
     here = gate()
     for address, there in sorted(client.run(gate, on_error="return").items()):
         if there != here:

@@ -28,6 +28,16 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def run(atlas: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run in one process; read it, never write it."""
+    import tahoe_engine as te
+
+    into = tmp_path_factory.mktemp("run") / "run"
+    te.scan_cells(atlas, into, workers=0)
+    return into
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real files beside the repository."""
     if not SHARED.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tahoe_engine.cells.plan import CellsPlan, plan_cells
-from tahoe_engine.cells.scan import CellsReport, Progress, scan_cells
+from tahoe_engine.cells.report import CellsReport, Progress
+from tahoe_engine.cells.scan import scan_cells
 
 __all__ = ["CellsPlan", "CellsReport", "Progress", "plan_cells", "scan_cells"]

@@ -13,7 +13,7 @@ from tahoe_engine.run.manifest import digest_of
 from tahoe_engine.run.parts import replace_file
 
 if TYPE_CHECKING:
-    import polars
+    import polars as pl
 
     from tahoe_engine import _rust
     from tahoe_engine.run.layout import Layout
@@ -27,14 +27,14 @@ class Joined:
 
     Parameters
     ----------
-    genes, samples, drugs, cell_lines : polars.DataFrame
+    genes, samples, drugs, cell_lines : pl.DataFrame
         As `tahoe_engine.vocabulary` loads them.
     """
 
-    genes: polars.DataFrame
-    samples: polars.DataFrame
-    drugs: polars.DataFrame
-    cell_lines: polars.DataFrame
+    genes: pl.DataFrame
+    samples: pl.DataFrame
+    drugs: pl.DataFrame
+    cell_lines: pl.DataFrame
 
     def digests(self) -> dict[str, str]:
         """Give a digest of the values of each table; the file's bytes depend on who wrote it."""
@@ -102,7 +102,7 @@ def copy_joined(joined: Joined, layout: Layout) -> None:
 
 
 @lru_cache(maxsize=2)
-def read_core_tables(folder: str, key: str) -> tuple[_rust.Vocabulary, _rust.Joins]:  # noqa: ARG001
+def read_core_tables(folder: str, key: str) -> tuple[_rust.Vocabulary, _rust.Joins]:  # noqa: ARG001 - part of the cache's key
     """Build the core's tables from a run's metadata, once a process.
 
     Parameters

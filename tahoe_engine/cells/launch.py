@@ -130,8 +130,7 @@ class Launch:
                 continue
             self._bring_back(name)
             if self._is_whole(receipt["cells"], self.layout.part("cells", name)) and (
-                receipt["genes"] is None
-                or self._is_whole(receipt["genes"], self.layout.gene_parts / f"{name}.parquet")
+                receipt["genes"] is None or self._is_whole(receipt["genes"], self.layout.gene_parts / f"{name}.parquet")
             ):
                 self.receipts[name] = receipt
 
@@ -195,8 +194,8 @@ class Launch:
         if len(bad) > allowed:
             self._hold_back()
             raise BadDataError(
-                f"{len(bad)} of {self.plan.n_shards} shards are bad, more than {allowed}: stopped, nothing is published. "
-                f"The first: {bad[0]}"
+                f"{len(bad)} of {self.plan.n_shards} shards are bad, more than {allowed}: stopped, "
+                f"nothing is published. The first: {bad[0]}"
             )
         rejected = sum(sum(receipt["rejected"].values()) for receipt in self.receipts.values()) if run.strict else 0
         if at_end and rejected:

@@ -98,7 +98,7 @@ class CellsPlan:
         """
         rows_read = sum(_rows_read(shard, self.wanted) for shard in self.shards)
         rows_wanted = sum(rows for shard in self.shards for _, rows in _groups(shard, self.wanted))
-        columns = {name: 0 for name in schema.COLUMNS_READ[self.settings.cells.stats]}
+        columns = dict.fromkeys(schema.COLUMNS_READ[self.settings.cells.stats], 0)
         for shard in self.shards:
             share = _rows_read(shard, self.wanted) / max(1, shard.footer.n_rows)
             for column in shard.footer.columns:
@@ -108,9 +108,7 @@ class CellsPlan:
             "shards": self.n_shards,
             "units": len(self.shards),
             "rows": self.n_rows,
-            "bad_shards": [
-                {"shard": error.shard, "code": error.code, "reason": error.reason} for error in self.bad
-            ],
+            "bad_shards": [{"shard": error.shard, "code": error.code, "reason": error.reason} for error in self.bad],
             "bytes_to_read": {"total": sum(columns.values()), **columns},
             "bytes_of_shards": sum(shard.footer.size for shard in self.shards),
             "row_groups": sum(len(shard.footer.row_groups) for shard in self.shards),
@@ -232,9 +230,7 @@ def plan_cells(
     return CellsPlan(settings, tuple(planned), tuple(bad), len(shards), wanted, joined)
 
 
-def _cut_rows(
-    footers: Sequence[Footer | ShardError], rows: str
-) -> tuple[list[PlannedShard], list[ShardError]]:
+def _cut_rows(footers: Sequence[Footer | ShardError], rows: str) -> tuple[list[PlannedShard], list[ShardError]]:
     """Cut the row range of the source into ranges within shards.
 
     A shard whose rows are not known counts as having none; it is bad if it stands inside the range.

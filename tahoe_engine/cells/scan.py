@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.genes import merge_genes
@@ -13,10 +11,11 @@ from tahoe_engine.cells.joined import copy_joined
 from tahoe_engine.cells.launch import Launch
 from tahoe_engine.cells.manifests import describe_cells, describe_genes
 from tahoe_engine.cells.plan import CellsPlan, Source, plan_cells
+from tahoe_engine.cells.report import CellsReport, Progress
 from tahoe_engine.cells.unit import scan_unit
 from tahoe_engine.cells.wanted import LOOKED_AT, describe_wanted
 from tahoe_engine.config import Settings, change_settings
-from tahoe_engine.errors import ShardError, StageError, StoppedError
+from tahoe_engine.errors import ShardError, StoppedError
 from tahoe_engine.run import Journal, hold_run, write_manifest, write_run_manifest
 from tahoe_engine.source import find_shards, read_footers
 from tahoe_engine.workers import WorkerDiedError, run_units
@@ -28,83 +27,7 @@ if TYPE_CHECKING:
     from tahoe_engine.run import Layout
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a scan is.
-
-    Parameters
-    ----------
-    doing : str
-        ``"footers"``, ``"cells"`` or ``"genes"``.
-    done, total : int
-        Shards.
-    rows, rows_total : int
-        Rows of this launch.
-    quarantined : int
-        Shards set aside so far.
-    seconds : float
-        Since this part of the work began.
-    """
-
-    doing: str
-    done: int
-    total: int
-    rows: int = 0
-    rows_total: int = 0
-    quarantined: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class CellsReport:
-    """What a scan did.
-
-    Parameters
-    ----------
-    into : Path
-        The run folder.
-    manifest : dict
-        Of the stage `cells`, as it stands in the run.
-    units_done, units_found_done : int
-        Shards scanned by this launch, and by earlier ones.
-    rows_done : int
-        Rows scanned by this launch.
-    seconds : float
-        Of this launch, planning included.
-    """
-
-    into: Path
-    manifest: dict[str, Any]
-    units_done: int
-    units_found_done: int
-    rows_done: int
-    seconds: float
-
-    @property
-    def n_quarantined(self) -> int:
-        """Shards set aside."""
-        return len(self.manifest["quarantined"])
-
-    def describe(self) -> dict[str, Any]:
-        """Give the report as plain values.
-
-        Returns
-        -------
-        dict
-            JSON-able; without the lists of inputs and parts.
-        """
-        names = ("rows", "filtered", "rejected", "warnings", "wanted", "quarantined", "digest", "tokens_checked")
-        return {
-            "into": str(self.into),
-            "seconds": round(self.seconds, 3),
-            "cells_per_second": round(self.rows_done / self.seconds) if self.seconds else None,
-            "shards_done": self.units_done,
-            "shards_found_done": self.units_found_done,
-            **{name: self.manifest[name] for name in names},
-        }
-
-
-def scan_cells(  # noqa: PLR0913
+def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     source: Source,
     into: str | os.PathLike[str],
     *,
@@ -172,7 +95,7 @@ def scan_cells(  # noqa: PLR0913
     >>> import tahoe_engine as te
     >>> te.scan_cells("demo/atlas", "demo/run", plates=[4], workers=0)  # doctest: +SKIP
     """
-    cells = {
+    cells: dict[str, object] = {
         "stats": stats,
         "cell_lines": cell_lines,
         "drugs": drugs,
@@ -183,7 +106,11 @@ def scan_cells(  # noqa: PLR0913
         "bad_rows": bad_rows,
         "vocabulary": vocabulary,
     }
-    changes = {"cells": cells, "run": {"strict": strict}, "workers": {"count": workers, "scheduler": scheduler}}
+    changes: dict[str, dict[str, object]] = {
+        "cells": cells,
+        "run": {"strict": strict},
+        "workers": {"count": workers, "scheduler": scheduler},
+    }
     settings = change_settings(settings or Settings(), changes, "scan_cells")
     start = time.monotonic()
     tell = on_progress or _ignore
@@ -303,6 +230,3 @@ def _versions() -> tuple[str, ...]:
 
 def _ignore(progress: Progress) -> None:
     """Tell nobody."""
-
-
-__all__ = ["CellsReport", "Progress", "StageError", "scan_cells"]

@@ -150,7 +150,7 @@ def _scan(unit: CellsUnit) -> dict[str, Any]:
             limits=work.limits,
         )
         # Genes first: whoever sees the part of the cells may count on both.
-        if genes is not None:
+        if genes is not None and receipt["genes"] is not None:
             commit_part(genes, layout.gene_parts / f"{name}.parquet", receipt["genes"]["sha256"])
         commit_part(temporary, layout.part("cells", name), receipt["cells"]["sha256"])
     finally:

@@ -30,15 +30,20 @@ for verb in (synth, check, plan, cells, run, inspect, verify):
     verb.register(app)
 
 
-@app.callback()
-def _tahoe(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         import tahoe_engine
 
         typer.echo(f"tahoe-engine {tahoe_engine.__version__}")
         raise typer.Exit
+
+
+Version = typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version)
+
+
+@app.callback()
+def _tahoe(version: Annotated[bool, Version] = False) -> None:
+    """Hold the options that stand before a verb."""
 
 
 def run_app(args: list[str] | None) -> int:
@@ -67,7 +72,7 @@ def run_app(args: list[str] | None) -> int:
         # Whoever read our output has seen enough; Python's own flush at exit must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what is not about usage is raised again
         return _usage(error)
     if code == INTERRUPTED:
         _say("tahoe: interrupted; run the same command again to resume")
@@ -93,5 +98,5 @@ def _say(text: str) -> None:
     sys.stderr.write(escape_controls(text) + "\n")
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt

@@ -46,7 +46,7 @@ def cells(
     quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> int:
-    """Scan shards into exact tables: one row a cell, one row a gene. The same command again does only what is missing."""
+    """Scan shards into exact tables: one row a cell, one a gene. The same command again does only what is missing."""
     settings = options.make_settings(
         profile,
         set_,

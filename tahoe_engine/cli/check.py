@@ -66,12 +66,12 @@ def _print_lines(facts: dict[str, Any]) -> None:
             *((f"{key}", f"{len(values)}: {_some(values)}") for key, values in facts["values"].items()),
         ]
     )
+    keys = ("name", "type", "shards", "codecs", "encodings")
     print_table(
         "columns",
         ("column", "type", "shards", "codecs", "encodings", "compressed", "uncompressed"),
         [
-            (c["name"], c["type"], c["shards"], c["codecs"], c["encodings"])
-            + (size(c["compressed_bytes"]), size(c["uncompressed_bytes"]))
+            (*(c[key] for key in keys), size(c["compressed_bytes"]), size(c["uncompressed_bytes"]))
             for c in facts["columns"]
         ],
     )
@@ -86,6 +86,4 @@ def _span(span: list[int]) -> str:
 
 
 def _some(values: list[str], shown: int = 8) -> str:
-    return ", ".join(repr(value) if not value else value for value in values[:shown]) + (
-        ", …" if len(values) > shown else ""
-    )
+    return ", ".join(value or "''" for value in values[:shown]) + (", …" if len(values) > shown else "")

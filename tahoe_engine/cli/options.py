@@ -82,7 +82,7 @@ PLACES = {
 }
 
 
-def _read_names(given: Any, option: str) -> list[str]:  # noqa: ANN401
+def _read_names(given: Any, option: str) -> list[str]:  # noqa: ANN401 - any option's value
     """Read names: comma-separated, or one a line of an @file (the place for names that hold commas)."""
     names: list[str] = []
     for item in given:

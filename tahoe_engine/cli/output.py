@@ -112,7 +112,7 @@ def size(number: int) -> str:
     """
     value = float(number)
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":  # noqa: PLR2004
+        if value < 1000 or unit == "TB":  # noqa: PLR2004 - the next prefix
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError(number)
@@ -136,14 +136,14 @@ def duration(seconds: float) -> str:
     >>> duration(4.25), duration(125), duration(7260)
     ('4.2 s', '2 min 05 s', '2 h 01 min')
     """
-    if seconds < 60:  # noqa: PLR2004
+    if seconds < 60:  # noqa: PLR2004 - a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def _text(value: Any) -> str:  # noqa: ANN401
+def _text(value: Any) -> str:  # noqa: ANN401 - any JSON value
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (int, float)):

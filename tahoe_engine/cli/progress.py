@@ -38,7 +38,7 @@ def show_progress(*, quiet: bool, every: float) -> Iterator[Show]:
         Takes a `Progress`.
     """
     if quiet:
-        yield lambda progress: None  # noqa: ARG005
+        yield lambda progress: None  # noqa: ARG005 - shows nothing
     elif sys.stderr.isatty():
         with _bar() as show:
             yield show

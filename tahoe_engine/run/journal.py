@@ -9,7 +9,7 @@ import json
 import os
 import time
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tahoe_engine.errors import StageError
 
@@ -73,7 +73,7 @@ class Journal:
         finally:
             os.close(self._file)
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MANIFEST = "_MANIFEST.json"
 
@@ -73,7 +76,7 @@ class Layout:
         return self.state / "held" / stage
 
     def plan(self, stage: str) -> Path:
-        """Recorded plan of a stage."""
+        """File of the plan of a stage."""
         return self.state / f"plan-{stage}.json"
 
     def journal(self, stage: str) -> Path:

@@ -15,15 +15,16 @@ from tahoe_engine.run.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from os import PathLike
 
 
 @contextmanager
-def hold_run(root: str | Path) -> Iterator[Layout]:
+def hold_run(root: str | PathLike[str]) -> Iterator[Layout]:
     """Hold a run folder for writing, making it if need be.
 
     Parameters
     ----------
-    root : str or Path
+    root : str or path-like
         The run folder.
 
     Yields

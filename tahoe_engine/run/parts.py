@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tahoe_engine.errors import StageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Some file systems (exFAT, a few FUSE ones) have no hard links; there the check and the rename are two steps.
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}

@@ -68,7 +68,7 @@ def _read_plan(layout: Layout, stage: str) -> dict[str, Any]:
     try:
         plan: dict[str, Any] = json.loads(layout.plan(stage).read_bytes())
         if not {"semantic", "inputs"} <= plan.keys():
-            raise ValueError(stage)  # noqa: TRY301
+            raise ValueError(stage)  # noqa: TRY301 - one message for every kind of damage
     except (OSError, ValueError, AttributeError) as error:
         raise StageError(f"{layout.plan(stage)}: damaged; use another run folder") from error
     return plan
@@ -85,7 +85,7 @@ def _refuse(layout: Layout, stage: str, differences: list[str]) -> None:
     )
 
 
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401 - any JSON value
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
@@ -93,9 +93,7 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:  # noqa: 
         yield f"{name}: {_show(old)} before, {_show(new)} now"
 
 
-def _input_differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], redo: Collection[str]
-) -> Iterator[str]:
+def _input_differences(old: Mapping[str, Any], new: Mapping[str, Any], redo: Collection[str]) -> Iterator[str]:
     for name in sorted(old.keys() | new.keys()):
         if name not in new:
             yield f"input {name}: not there any more"

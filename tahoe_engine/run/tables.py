@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,9 @@ from tahoe_engine.run.manifest import list_stages, read_manifest
 from tahoe_engine.schema import TABLES, cells_table
 
 if TYPE_CHECKING:
-    import polars
+    import os
+
+    import polars as pl
 
 
 class Run:
@@ -59,7 +60,7 @@ class Run:
         """The settings each stage was run with, by name of the stage."""
         return {stage: manifest.get("settings", {}) for stage, manifest in self.manifest.items()}
 
-    def table(self, name: str) -> polars.LazyFrame:
+    def table(self, name: str) -> pl.LazyFrame:
         """Give a table over all its parts.
 
         Parameters

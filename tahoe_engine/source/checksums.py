@@ -58,7 +58,7 @@ class Checksums:
         Checksum or None
             None if the file is not listed.
         """
-        parts = Path(os.path.abspath(path)).parts  # noqa: PTH100
+        parts = Path(os.path.abspath(path)).parts  # noqa: PTH100 - paths are text here
         for start in range(len(parts)):
             found = self.by_name.get("/".join(parts[start:]).replace("//", "/"))
             if found is not None:
@@ -151,7 +151,7 @@ def verify_checksum(path: str, shard: str, expected: Checksum | None) -> str:
     """
     if expected is None:
         raise ShardError(shard, None, None, "E_CHECKSUM", "no checksum is listed for this file")
-    size = os.stat(path).st_size  # noqa: PTH116
+    size = os.stat(path).st_size  # noqa: PTH116 - paths are text here
     if expected.size is not None and size != expected.size:
         reason = f"{size} bytes, expected {expected.size}"
         raise ShardError(shard, None, None, "E_SIZE_MISMATCH", reason)
@@ -169,7 +169,7 @@ def _hash_file(path: str, expected: str) -> tuple[str, int | None]:
     """Hash a file; say also after how many bytes the expected hash was met (something was appended to the file)."""
     hasher = hashlib.sha256()
     done, ends, whole_at = 0, 0, None
-    with open(path, "rb") as file:  # noqa: PTH123
+    with open(path, "rb") as file:  # noqa: PTH123 - paths are text here
         tail = b""
         while chunk := file.read(CHUNK):
             start = 0

@@ -35,7 +35,7 @@ class Footer:
     extra_columns : tuple of str
         Columns that are not part of Tahoe's schema.
     ranges : dict
-        Of `plate` and `sample`, for each row group: [least, greatest] or None.
+        Of `plate` and `sample`, for each row group: (least, greatest) or None.
     values : dict
         Distinct values of the key columns, where they were asked for.
     """
@@ -46,7 +46,7 @@ class Footer:
     row_groups: tuple[int, ...]
     columns: tuple[dict[str, Any], ...] = ()
     extra_columns: tuple[str, ...] = ()
-    ranges: dict[str, list[list[str] | None]] = field(default_factory=dict)
+    ranges: dict[str, list[tuple[str, str] | None]] = field(default_factory=dict)
     values: dict[str, list[str]] = field(default_factory=dict)
     created_by: str | None = None
     huggingface: bool = False
@@ -130,7 +130,7 @@ def read_footer(shard: Shard, limits: Mapping[str, int], *, values: bool = False
 
     try:
         # Opening a pipe would wait for a writer that never comes.
-        if not stat.S_ISREG(os.stat(shard.path).st_mode):  # noqa: PTH116
+        if not stat.S_ISREG(os.stat(shard.path).st_mode):  # noqa: PTH116 - paths are text here
             return ShardError(shard.name, None, None, "E_IO", "not a regular file")
         found = _rust.probe_shard(shard.path, shard.name, dict(limits), values=values)
     except ShardError as error:
@@ -144,10 +144,10 @@ def read_footer(shard: Shard, limits: Mapping[str, int], *, values: bool = False
         size=found["size"],
         digest=found["footer_digest"],
         row_groups=tuple(found["row_groups"]),
-        columns=tuple(found["columns"]),
+        columns=tuple(dict(column) for column in found["columns"]),
         extra_columns=tuple(found["extra_columns"]),
-        ranges=dict(found["ranges"]),
-        values=dict(found.get("values") or {}),
+        ranges=found["ranges"],
+        values=found["values"],
         created_by=found["created_by"],
         huggingface=found["huggingface"],
     )
@@ -168,5 +168,5 @@ def hide_path(error: ShardError, path: str) -> ShardError:
     ShardError
         The same, with the file's name in place of its path.
     """
-    reason = error.reason.replace(path, os.path.basename(path))  # noqa: PTH119
+    reason = error.reason.replace(path, os.path.basename(path))  # noqa: PTH119 - paths are text here
     return ShardError(error.shard, error.row_group, error.row, error.code, reason)

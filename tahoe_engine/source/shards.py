@@ -7,12 +7,16 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tahoe_engine.errors import SourceError, escape_controls
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Paths stay text throughout: pathlib would change what the user wrote ("./a", "a//b"), and names are compared as given.
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 LATER = "is not supported yet; give a folder, a glob, a list of files (.txt) or a Parquet file on this machine"
 MAX_LIST_BYTES = 64 << 20
@@ -26,8 +30,8 @@ class Shard:
     Parameters
     ----------
     name : str
-        Unique within the source and safe: ``[A-Za-z0-9._-]``, at most 200 characters. For `train-00042-of-03388.parquet`
-        it is the stem.
+        Unique within the source and safe: ``[A-Za-z0-9._-]``, at most 200 characters. The stem of the file where that
+        is both.
     path : str
         Where the file is.
     """
@@ -56,10 +60,8 @@ def find_shards(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     SourceError
         If there is nothing, if a file is named twice, or for a kind of source that is not read yet.
     """
-    if isinstance(source, (str, os.PathLike)):
-        given = [os.fspath(source)]
-    else:
-        given = [os.fspath(item) for item in source]
+    items = [source] if isinstance(source, (str, os.PathLike)) else source
+    given = [os.fspath(item) for item in items]
     if not given:
         raise SourceError("no source is named; give a folder, a glob, a list of files (.txt) or a Parquet file")
     paths = [path for item in given for path in _expand(item)]
@@ -82,7 +84,7 @@ def find_metadata(source: str | os.PathLike[str] | Sequence[str | os.PathLike[st
     Path or None
         ``SOURCE/metadata`` where the source is one folder and has all four tables there.
     """
-    if not isinstance(source, (str, os.PathLike)) or not os.path.isdir(source):  # noqa: PTH112
+    if not isinstance(source, (str, os.PathLike)) or not os.path.isdir(source):  # noqa: PTH112 - paths are text here
         return None
     folder = Path(source) / "metadata"
     return folder if all((folder / f"{name}.parquet").is_file() for name in METADATA_TABLES) else None
@@ -122,7 +124,7 @@ def _expand(item: str) -> list[str]:
         raise SourceError(f"{shown}: a path cannot hold a NUL character")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", item):
         raise SourceError(f"{shown}: reading from {item.partition(':')[0]}:// {LATER}")
-    if os.path.isdir(item):  # noqa: PTH112
+    if os.path.isdir(item):  # noqa: PTH112 - paths are text here
         return _list_folder(Path(item))
     # A file of this very name comes before a glob: names may hold brackets.
     if os.path.lexists(item):
@@ -130,7 +132,7 @@ def _expand(item: str) -> list[str]:
             raise SourceError(f"{shown}: a {Path(item).suffix} source {LATER}")
         return _read_list(Path(item)) if item.endswith(".txt") else [item]
     if glob.has_magic(item):
-        found = sorted(path for path in glob.glob(item, recursive=True) if not os.path.isdir(path))  # noqa: PTH112, PTH207
+        found = sorted(path for path in glob.glob(item, recursive=True) if not os.path.isdir(path))  # noqa: PTH112, PTH207 - paths are text here
         if not found:
             raise SourceError(f"{shown}: no file matches this pattern")
         return found
@@ -172,7 +174,7 @@ def _read_list(path: Path) -> list[str]:
     for name in names:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
             raise SourceError(f"{shown}: reading {escape_controls(name)} {LATER}")
-    paths = [os.path.join(path.parent, name) for name in names]  # noqa: PTH118
+    paths = [os.path.join(path.parent, name) for name in names]  # noqa: PTH118 - paths are text here
     missing = [name for name, place in zip(names, paths, strict=True) if not os.path.lexists(place)]
     if missing:
         raise SourceError(f"{shown}: {len(missing)} of its {len(names)} files are missing, first {missing[0]!r}")
@@ -180,13 +182,13 @@ def _read_list(path: Path) -> list[str]:
 
 
 def _name_shards(paths: list[str]) -> list[Shard]:
-    stems = [os.path.basename(path).removesuffix(".parquet") for path in paths]  # noqa: PTH119
+    stems = [os.path.basename(path).removesuffix(".parquet") for path in paths]  # noqa: PTH119 - paths are text here
     names = [safe_name(stem) for stem in stems]
     # Compared without case, so that a run can be copied to a file system that does not know it.
     number = Counter(name.lower() for name in names)
     # Relative to what the files have in common: a copy of the source elsewhere gets the same names.
-    absolute = [os.path.abspath(path) for path in paths]  # noqa: PTH100
-    root = os.path.commonpath([os.path.dirname(path) for path in absolute])  # noqa: PTH120
+    absolute = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - paths are text here
+    root = os.path.commonpath([os.path.dirname(path) for path in absolute])  # noqa: PTH120 - paths are text here
     named = [
         name if number[name.lower()] == 1 else f"{name[:180]}-{_short_hash(os.path.relpath(path, root))}"
         for name, path in zip(names, absolute, strict=True)

@@ -9,7 +9,9 @@ from tahoe_engine.errors import ShardError
 from tahoe_engine.run.manifest import encode_manifest
 
 
-def receipt(rows_in: int, kept: int, filtered: dict[str, int], rejected: dict[str, int] | None = None) -> dict[str, Any]:
+def receipt(
+    rows_in: int, kept: int, filtered: dict[str, int], rejected: dict[str, int] | None = None
+) -> dict[str, Any]:
     return {
         "rows_in": rows_in,
         "kept": kept,

@@ -74,7 +74,7 @@ def test_a_plan_that_cannot_fit_is_refused(tmp_path_factory: pytest.TempPathFact
     big = Footer(Shard("a", "/a"), 1, "d", (1 << 20,), columns=({**COLUMN, "uncompressed_bytes": 1 << 40},))
     shard = PlannedShard(big, 0, 1 << 20)
     make_plan(PlannedShard(footer("a", 100), 0, 100)).require_fit(into)
-    with pytest.raises(ConfigError, match="workers.memory_mib"):
+    with pytest.raises(ConfigError, match=r"workers\.memory_mib"):
         make_plan(shard, overrides=("workers.memory_mib=256",)).require_fit(into)
     with pytest.raises(ConfigError, match="--workers"):
         make_plan(shard, overrides=("workers.count=4000",)).require_fit(into)

@@ -7,7 +7,7 @@ import os
 import pty
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,10 +15,7 @@ from tahoe_engine.cli import main
 from tahoe_engine.cli.output import duration, print_facts, print_table, size
 from tahoe_engine.cli.progress import describe_progress
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
+ROOT = Path(__file__).resolve().parents[3]
 VERBS = ("synth", "check", "plan", "cells", "run", "inspect", "verify")
 
 
@@ -129,7 +126,7 @@ def test_the_whole_way_in_words(atlas: Path, tmp_path: Path, capsys: pytest.Capt
 def test_a_quarantined_shard_ends_with_2_and_is_shown(
     atlas: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "bad.parquet").write_bytes(b"<html>\x1b[2J")
+    (tmp_path / "bad.parquet").write_bytes(b"<html>\x1b[2J an error page")
     source = [tmp_path / "bad.parquet", *sorted((atlas / "data").iterdir())[:1]]
     assert run("cells", *source, "--into", tmp_path / "run", "--workers", 0, "-q") == 2
     out = capsys.readouterr().out
@@ -164,7 +161,17 @@ def test_a_job_runs_its_stages_once(atlas: Path, tmp_path: Path, capsys: pytest.
 
 def test_a_terminal_gets_tables_and_a_bar(atlas: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "tahoe_engine", "cells", str(atlas), "--into", str(tmp_path / "r"), "--workers", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "tahoe_engine",
+        "cells",
+        str(atlas),
+        "--into",
+        str(tmp_path / "r"),
+        "--workers",
+        "0",
+    ]
     done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs)
     os.close(theirs)
     shown = b""
@@ -210,21 +217,14 @@ def test_hostile_text_never_reaches_the_terminal(capsys: pytest.CaptureFixture[s
     assert "\x1b" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("job", ["demo.toml"])
-def test_the_launcher_is_the_same_as_the_command(
-    job: str, tahoe: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    from pathlib import Path as P
-
-    root = P(__file__).resolve().parents[3]
+def test_the_launcher_is_the_same_as_the_command(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, root / "jobs/launch.py", root / "jobs" / job, "workers.count=0"],
+        [sys.executable, ROOT / "jobs/launch.py", ROOT / "jobs/demo.toml", "workers.count=0"],
         capture_output=True,
         text=True,
         check=False,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 66
     assert "demo/atlas: there is no such file" in done.stderr
-    del tahoe

@@ -1,0 +1,150 @@
+"""What there is to choose, section by section, with the defaults; ``config/default.toml`` explains each key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Names = tuple[str, ...]
+
+
+class Section(BaseModel):
+    """The manner of every section: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class SourceSettings(Section):
+    """How shards are found, identified and verified."""
+
+    footer_threads: Annotated[int, Field(ge=1, le=256)] = 8
+    verify_inputs: bool = False
+    checksums: str = ""
+    metadata: str = ""
+
+
+class CellsSettings(Section):
+    """Which cells are kept and what is computed of them."""
+
+    stats: Literal["summary", "qc", "all"] = "all"
+    cell_lines: Names = ()
+    drugs: Names = ()
+    plates: Names = ()
+    samples: Names = ()
+    min_genes: Annotated[int, Field(ge=0, le=2**31)] = 0
+    rows: str = ""
+    bad_rows: Literal["quarantine", "reject"] = "quarantine"
+    vocabulary: str = ""
+
+    @field_validator("cell_lines", "drugs", "plates", "samples", mode="before")
+    @classmethod
+    def _as_names(cls, value: object) -> object:
+        # TOML knows lists only, and plates = 4 is what people write.
+        items = value if isinstance(value, (list, tuple)) else (value,)
+        return tuple(str(item) if isinstance(item, int) else item for item in items)
+
+    @field_validator("rows")
+    @classmethod
+    def _as_rows(cls, value: str) -> str:
+        parse_rows(value)
+        return value
+
+
+class WorkersSettings(Section):
+    """Who computes: processes of this machine, a running scheduler, or this process alone."""
+
+    count: Annotated[int, Field(ge=-1, le=4096)] = -1
+    scheduler: str = ""
+    memory_mib: Annotated[int, Field(ge=256)] = 2048
+    window: Annotated[int, Field(ge=2, le=64)] = 3
+    dashboard: str = "127.0.0.1:0"
+    wait_s: Annotated[int, Field(ge=1)] = 120
+
+
+class LimitsSettings(Section):
+    """What a shard may ask for before it is called hostile; checked before memory is taken."""
+
+    footer_bytes: Annotated[int, Field(ge=1024)] = 64 << 20
+    columns: Annotated[int, Field(ge=1)] = 4096
+    row_groups: Annotated[int, Field(ge=1)] = 65_536
+    rows: Annotated[int, Field(ge=1)] = 1 << 21
+    list_length: Annotated[int, Field(ge=1)] = 262_144
+    string_bytes: Annotated[int, Field(ge=1)] = 65_536
+    batch_bytes: Annotated[int, Field(ge=1 << 16)] = 256 << 20
+    page_bytes: Annotated[int, Field(ge=1 << 16)] = 64 << 20
+    distinct: Annotated[int, Field(ge=1)] = 1 << 20
+
+
+class RunSettings(Section):
+    """When a run stops, and how often it speaks."""
+
+    strict: bool = False
+    max_bad_shards: Annotated[int, Field(ge=0)] = 20
+    max_bad_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    progress_s: Annotated[float, Field(gt=0)] = 10.0
+
+
+class Settings(Section):
+    """All sections; ``config/default.toml`` lists every key with its default and its meaning.
+
+    Examples
+    --------
+    >>> Settings().cells.stats
+    'all'
+    """
+
+    source: SourceSettings = SourceSettings()
+    cells: CellsSettings = CellsSettings()
+    workers: WorkersSettings = WorkersSettings()
+    limits: LimitsSettings = LimitsSettings()
+    run: RunSettings = RunSettings()
+
+
+class Job(Section):
+    """What a job file asks for, in its table ``[job]``; its other tables are settings."""
+
+    source: str | tuple[str, ...]
+    into: Annotated[str, Field(min_length=1)]
+    stages: tuple[str, ...] = ("cells",)
+    profile: str = ""
+
+    @field_validator("source", "stages", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+
+def parse_rows(text: str) -> tuple[int, int | None] | None:
+    """Read a row range.
+
+    Parameters
+    ----------
+    text : str
+        ``A:B`` (B exclusive), ``A:`` or ``:B``; empty for all rows.
+
+    Returns
+    -------
+    tuple of (int, int or None), or None
+        First row and the row after the last.
+
+    Raises
+    ------
+    ValueError
+        If it is not of that form, or empty as a range.
+
+    Examples
+    --------
+    >>> parse_rows("5:12"), parse_rows(":3"), parse_rows("")
+    ((5, 12), (0, 3), None)
+    """
+    if not text:
+        return None
+    first, colon, last = text.partition(":")
+    numbers = [part.strip().replace("_", "") for part in (first, last)]
+    if not colon or any(part and not (part.isascii() and part.isdigit()) for part in numbers) or not any(numbers):
+        raise ValueError(f"rows {text!r}: write A:B, for example 0:5000 (B is not included)")
+    start, end = int(numbers[0] or 0), int(numbers[1]) if numbers[1] else None
+    if end is not None and end <= start:
+        raise ValueError(f"rows {text!r}: the second number must be larger than the first")
+    return start, end
