@@ -22,12 +22,12 @@ INTEGER_COLUMNS = {"n_cells_by_counts", "total_counts"}
 class Scanned:
     """What a scan left: its receipt and the parts it wrote."""
 
-    receipt: dict[str, Any]
+    receipt: Mapping[str, Any]
     cells: Path
     genes: Path
 
 
-def scan(path: Path, *, stats: str, tables: Tables = strategies.TABLES, suffix: str = "", **options: object) -> Scanned:
+def scan(path: Path, *, stats: str, tables: Tables = strategies.TABLES, suffix: str = "", **options: Any) -> Scanned:
     """Probe and scan one file; its parts land beside it."""
     from tahoe_engine import _rust
 
