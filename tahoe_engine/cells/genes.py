@@ -39,7 +39,7 @@ def merge_genes(layout: Layout, shards: Sequence[str], joined: Joined, n_cells: 
 
     from tahoe_engine import _rust
 
-    vocabulary, _ = joined.core_tables()
+    vocabulary, _ = joined.core_tables
     parts = [str(layout.gene_parts / f"{shard}.parquet") for shard in shards]
     buffers = _rust.merge_genes(parts, vocabulary, n_cells)
     known = {
@@ -75,7 +75,7 @@ def _digest(buffers: dict[str, bytes], joined: Joined) -> str:
     """Give a hash of the values, whoever writes them."""
     import hashlib
 
-    hasher = hashlib.sha256(joined.digests()["genes"].encode())
+    hasher = hashlib.sha256(joined.digests["genes"].encode())
     for name, buffer in sorted(buffers.items()):
         hasher.update(f"{name}:{len(buffer)}:".encode())
         hasher.update(buffer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,12 +36,14 @@ class Joined:
     drugs: pl.DataFrame
     cell_lines: pl.DataFrame
 
+    @cached_property
     def digests(self) -> dict[str, str]:
-        """Give a digest of the values of each table; the file's bytes depend on who wrote it."""
+        """A digest of the values of each table; the file's bytes depend on who wrote it."""
         return {name: digest_of(getattr(self, name).to_dict(as_series=False)) for name in TABLES}
 
+    @cached_property
     def core_tables(self) -> tuple[_rust.Vocabulary, _rust.Joins]:
-        """Build what the core needs of them."""
+        """What the core needs of them."""
         from tahoe_engine import _rust, vocabulary
 
         tokens = self.genes[schema.TOKEN_ID].to_list()
@@ -119,4 +121,4 @@ def read_core_tables(folder: str, key: str) -> tuple[_rust.Vocabulary, _rust.Joi
     """
     import polars as pl
 
-    return Joined(*(pl.read_parquet(Path(folder) / f"{name}.parquet") for name in TABLES)).core_tables()
+    return Joined(*(pl.read_parquet(Path(folder) / f"{name}.parquet") for name in TABLES)).core_tables

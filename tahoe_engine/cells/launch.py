@@ -61,7 +61,7 @@ class Launch:
         settings = plan.settings
         cells = {name: getattr(settings.cells, name) for name in SEMANTIC}
         wanted = {key: list(plan.wanted.values.get(key, ())) for key in KEYS}
-        metadata = plan.joined.digests()
+        metadata = plan.joined.digests
         self.semantic: dict[str, Any] = {
             "settings": {"cells": {**cells, **wanted}, "limits": settings.limits.model_dump()},
             "core": _rust.core_version(),

@@ -49,14 +49,15 @@ def test_a_full_disk_stops_the_run_and_it_goes_on_later(
     atlas: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tahoe_engine.cells import unit
+    from tahoe_engine.run import commit_part
 
-    commit, calls = unit.commit_part, []
+    calls: list[Any] = []
 
     def full(*args: Any) -> None:
         calls.append(args)
         if len(calls) == 5:
             raise OSError(28, "No space left on device")
-        commit(*args)
+        commit_part(*args)
 
     monkeypatch.setattr(unit, "commit_part", full)
     with pytest.raises(StoppedError, match="No space left"):

@@ -145,4 +145,4 @@ def test_none_means_as_it_was() -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
-        Settings().cells.min_genes = 3  # type: ignore[misc]
+        Settings().cells.min_genes = 3

@@ -62,7 +62,8 @@ def test_a_table_without_a_row_has_its_columns(tmp_path: Path) -> None:
 
 
 def test_a_part_with_a_name_like_a_pattern_is_read_as_it_is(tmp_path: Path) -> None:
-    make_run(tmp_path / "run[1]*", FRAMES) if (tmp_path / "run[1]*").mkdir() is None else None
+    (tmp_path / "run[1]*").mkdir()
+    make_run(tmp_path / "run[1]*", FRAMES)
     assert Run(tmp_path / "run[1]*").table("cells").collect().height == 2
 
 
