@@ -21,6 +21,8 @@ struct PageClaim {
     compressed: i64,
     /// Bytes of levels that stand before the compressed values (v2 pages).
     levels: i64,
+    /// Values of a dictionary page; none for other pages.
+    entries: Option<i64>,
     /// A v2 page may say that it is not compressed.
     stored: bool,
 }
@@ -29,8 +31,9 @@ struct PageClaim {
 ///
 /// # Errors
 /// `E_DECODE` for a header that is none or a page beyond the chunk; `E_LIMIT_MEMORY` for a page
-/// that would decompress beyond `limits.page_bytes`.
-pub fn check_pages(chunk: &[u8], codec: CompressionCodec, limits: &Limits) -> Result<()> {
+/// that would decompress beyond `limits.page_bytes`; `E_LIMIT_STRING` for a dictionary of `texts` in
+/// which one must be too long.
+pub fn check_pages(chunk: &[u8], codec: CompressionCodec, texts: bool, limits: &Limits) -> Result<()> {
     let mut at = 0_usize;
     while at < chunk.len() {
         let mut reader = Compact { data: chunk, at };
@@ -45,6 +48,20 @@ pub fn check_pages(chunk: &[u8], codec: CompressionCodec, limits: &Limits) -> Re
                 Code::LimitMemory,
                 format!("a page of {uncompressed} bytes; the limit is {}", limits.page_bytes),
             ));
+        }
+        let entries = claim.entries.map(|n| u64::try_from(n).unwrap_or(0));
+        if texts && let Some(entries) = entries {
+            // Each text takes four bytes of length and its own.
+            let most = entries.saturating_mul(limits.string_bytes.saturating_add(4));
+            if uncompressed > most.max(limits.string_bytes) {
+                return Err(Defect::new(
+                    Code::LimitString,
+                    format!(
+                        "{entries} texts in {uncompressed} bytes; the limit of one is {}",
+                        limits.string_bytes
+                    ),
+                ));
+            }
         }
         let end = reader.at.saturating_add(compressed);
         let Some(page) = chunk.get(reader.at..end) else {
@@ -167,11 +184,25 @@ impl Compact<'_> {
                     claim.compressed = self.zigzag()?;
                     seen |= 2;
                 }
+                (7, 12) => claim.entries = Some(self.entries()?),
                 (8, 12) => self.second_version(&mut claim)?,
                 _ => self.pass(kind, MAX_DEPTH)?,
             }
         }
         if seen == 3 { Ok(claim) } else { Err(broken()) }
+    }
+
+    /// The number of values that the header of a dictionary page claims.
+    fn entries(&mut self) -> Result<i64> {
+        let (mut entries, mut last) = (0, 0);
+        while let Some((id, kind)) = self.field(&mut last)? {
+            if (id, kind) == (1, 5) {
+                entries = self.zigzag()?;
+            } else {
+                self.pass(kind, MAX_DEPTH)?;
+            }
+        }
+        Ok(entries)
     }
 
     /// The header of a v2 data page.
@@ -197,14 +228,14 @@ mod tests {
 
     #[test]
     fn a_small_page_passes() {
-        assert!(check_pages(&SMALL, CompressionCodec::SNAPPY, &Limits::default()).is_ok());
+        assert!(check_pages(&SMALL, CompressionCodec::SNAPPY, false, &Limits::default()).is_ok());
     }
 
     #[test]
     fn a_page_beyond_the_limit_is_refused_before_it_is_read() {
         let limits = Limits { page_bytes: 9, ..Limits::default() };
         assert_eq!(
-            check_pages(&SMALL, CompressionCodec::SNAPPY, &limits).unwrap_err().code,
+            check_pages(&SMALL, CompressionCodec::SNAPPY, false, &limits).unwrap_err().code,
             Code::LimitMemory
         );
     }
@@ -220,7 +251,7 @@ mod tests {
         let mut chunk = vec![0x15, 0x00, 0x15, 0x14, 0x15];
         chunk.extend([(size & 0x3f) << 1 | 0x80, size >> 6, 0x00]);
         chunk.extend(body);
-        let defect = check_pages(&chunk, CompressionCodec::GZIP, &Limits::default()).unwrap_err();
+        let defect = check_pages(&chunk, CompressionCodec::GZIP, false, &Limits::default()).unwrap_err();
         assert_eq!(defect.code, Code::LimitMemory, "{defect}");
     }
 
@@ -237,15 +268,15 @@ mod tests {
     #[test]
     fn a_page_beyond_its_chunk_is_refused() {
         assert_eq!(
-            check_pages(&SMALL[..9], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code,
+            check_pages(&SMALL[..9], CompressionCodec::SNAPPY, false, &Limits::default()).unwrap_err().code,
             Code::Decode
         );
         assert_eq!(
-            check_pages(&[0; 16], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code,
+            check_pages(&[0; 16], CompressionCodec::SNAPPY, false, &Limits::default()).unwrap_err().code,
             Code::Decode
         );
         assert_eq!(
-            check_pages(&[0xff; 64], CompressionCodec::SNAPPY, &Limits::default()).unwrap_err().code,
+            check_pages(&[0xff; 64], CompressionCodec::SNAPPY, false, &Limits::default()).unwrap_err().code,
             Code::Decode
         );
     }

@@ -1,6 +1,6 @@
 //! The first and last bytes of a shard, and its footer.
 
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use sha2::{Digest as _, Sha256};
 
 use crate::caught::caught;
@@ -121,6 +121,7 @@ fn check_counts(meta: &ParquetMetaData, limits: &Limits) -> Result<()> {
         if n < 0 || group.num_columns() as u64 != columns {
             return Err(Defect::new(Code::Footer, "a row group that cannot be").in_row_group(index));
         }
+        check_lists(group, limits).map_err(|d| d.in_row_group(index))?;
         rows = rows.saturating_add(n);
     }
     if rows.cast_unsigned() > limits.rows {
@@ -132,6 +133,25 @@ fn check_counts(meta: &ParquetMetaData, limits: &Limits) -> Result<()> {
     let said = meta.file_metadata().num_rows();
     if said != rows {
         return Err(Defect::new(Code::Footer, format!("the footer says {said} rows, its row groups {rows}")));
+    }
+    Ok(())
+}
+
+/// More values than rows can hold within the limit make some list too long, whatever its pages say.
+fn check_lists(group: &RowGroupMetaData, limits: &Limits) -> Result<()> {
+    let most = group.num_rows().cast_unsigned().saturating_mul(limits.list_length);
+    for column in group.columns() {
+        let values = u64::try_from(column.num_values()).unwrap_or(u64::MAX);
+        if column.column_descr().max_rep_level() > 0 && values > most.max(limits.list_length) {
+            return Err(Defect::new(
+                Code::LimitListLength,
+                format!(
+                    "{values} values in {} rows: a list beyond {} entries",
+                    group.num_rows(),
+                    limits.list_length
+                ),
+            ));
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | bytes | [`store`] reads, [`footer`] and `claims` judge ends and headers, [`layout`] finds the columns |
-//! | codes | [`pages`] gives row lengths and dictionary codes through [`hybrid`], `unpack`, `plain`, `delta`; [`dictionary`] says what a code is, `texts` the same for text |
+//! | codes | [`pages`] gives row lengths and dictionary codes of a `chunk` through [`levels`], [`hybrid`], `unpack`, `plain`, `delta`; [`dictionary`] says what a code is, `texts` the same for text |
 //! | cells | [`values`] judges numbers, [`spectrum`] counts them, [`cells`] checks a row once |
 //! | numbers | [`moments`] a row a cell, [`genes`] and [`sums`] a row a gene |
 //! | tables | `columns` and `partials` gather them, [`table`] writes them, [`digest`] hashes them |
@@ -14,6 +14,7 @@
 
 mod caught;
 pub mod cells;
+mod chunk;
 mod claims;
 mod columns;
 mod delta;
@@ -24,6 +25,7 @@ pub mod footer;
 pub mod genes;
 pub mod hybrid;
 pub mod layout;
+pub mod levels;
 pub mod limits;
 pub mod moments;
 pub mod pages;

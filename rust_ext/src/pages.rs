@@ -10,49 +10,19 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageReader};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
-use crate::claims::check_pages;
+use crate::chunk::{Chunk, fetch_chunk};
 use crate::dictionary::{Dictionary, decode_dictionary};
 use crate::error::{Code, Defect, Result};
 use crate::footer::Footer;
 use crate::hybrid::{Hybrid, Piece};
 use crate::layout::Leaf;
+use crate::levels::{Levels, OpenRow, RowShape, count_level, front_bytes, prefixed};
 use crate::limits::Limits;
 use crate::plain::PlainValues;
-use crate::store::{Store, unreadable};
+use crate::store::Store;
 use crate::wide::fill_wide;
-
-/// The bytes of one column chunk under their offsets in the file.
-struct Chunk {
-    start: u64,
-    bytes: Bytes,
-}
-
-impl Length for Chunk {
-    fn len(&self) -> u64 {
-        self.start.saturating_add(self.bytes.len() as u64)
-    }
-}
-
-impl ChunkReader for Chunk {
-    type T = bytes::buf::Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        let length = self.len().saturating_sub(start);
-        Ok(self.get_bytes(start, usize::try_from(length)?)?.reader())
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        let outside = || ParquetError::EOF("a page outside its column chunk".to_owned());
-        let from = usize::try_from(start.checked_sub(self.start).ok_or_else(outside)?)?;
-        let to = from.checked_add(length).ok_or_else(outside)?;
-        if to > self.bytes.len() { Err(outside()) } else { Ok(self.bytes.slice(from..to)) }
-    }
-}
 
 /// The values of one data page.
 enum Values {
@@ -67,32 +37,6 @@ struct OpenPage {
     values: Values,
     /// Values that belong to rows already measured.
     ready: usize,
-}
-
-/// The levels of the page that is being measured.
-struct Levels {
-    rep: Hybrid,
-    def: Hybrid,
-    left: usize,
-}
-
-/// A row whose end has not been seen.
-#[derive(Clone, Copy, Default)]
-struct OpenRow {
-    values: u64,
-    nulls: u64,
-    null_list: bool,
-}
-
-/// The shape of a row of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowShape {
-    /// Values that are there.
-    pub values: u32,
-    /// Null elements, or for a text column 1 where the text is null.
-    pub nulls: u32,
-    /// The whole list is null.
-    pub null_list: bool,
 }
 
 /// One column of one row group, read forward once.
@@ -121,33 +65,14 @@ impl ColumnPages {
         leaf: Leaf,
         limits: &Limits,
     ) -> Result<Self> {
-        let misplaced = || Defect::new(Code::Footer, "a column chunk cannot lie where the footer says");
+        let chunk = fetch_chunk(store, footer, group, leaf.index, limits)?;
+        let length = chunk.bytes.len() as u64;
+        let misplaced = || Defect::new(Code::Footer, "a row group that cannot be");
         let row_group = footer.meta.row_groups().get(group).ok_or_else(misplaced)?;
-        let meta: &ColumnChunkMetaData = row_group.columns().get(leaf.index).ok_or_else(misplaced)?;
-        if meta.file_path().is_some_and(|p| !p.is_empty()) {
-            return Err(Defect::new(Code::Footer, "a column chunk in another file is not followed"));
-        }
-        let offset = match meta.dictionary_page_offset() {
-            Some(dictionary) if dictionary > 0 => dictionary,
-            _ => meta.data_page_offset(),
-        };
-        let (start, length) = (
-            u64::try_from(offset).map_err(|_| misplaced())?,
-            u64::try_from(meta.compressed_size()).map_err(|_| misplaced())?,
-        );
-        if start < 4 || start.checked_add(length).is_none_or(|end| end > footer.start) {
-            return Err(misplaced());
-        }
-        if length > limits.batch_bytes.saturating_mul(4) {
-            return Err(Defect::new(Code::LimitMemory, format!("a column chunk of {length} bytes")));
-        }
-        let bytes = store
-            .read(start, usize::try_from(length).map_err(|_| misplaced())?)
-            .map_err(|e| unreadable(&e))?;
-        check_pages(&bytes, meta.compression_codec(), limits)?;
+        let meta = row_group.columns().get(leaf.index).ok_or_else(misplaced)?;
         let rows = usize::try_from(row_group.num_rows()).map_err(|_| misplaced())?;
         // The reader takes its range from the chunk's own metadata, which was checked above.
-        let reader = SerializedPageReader::new(Arc::new(Chunk { start, bytes }), meta, rows, None)?;
+        let reader = SerializedPageReader::new(Arc::new(chunk), meta, rows, None)?;
         Ok(Self {
             reader,
             leaf,
@@ -424,36 +349,4 @@ impl ColumnPages {
         self.levels = Some(Levels { rep, def, left });
         Ok(())
     }
-}
-
-/// How many of the next `n` levels equal `level`.
-fn count_level(mut levels: Hybrid, level: u32, mut n: usize) -> Result<usize> {
-    let mut count = 0_usize;
-    while n > 0 {
-        let (value, run) = levels.peek()?;
-        let run = run.min(n);
-        if value == level {
-            count = count.saturating_add(run);
-        }
-        levels.advance(run);
-        n = n.saturating_sub(run);
-    }
-    Ok(count)
-}
-
-fn front_bytes(rest: &mut Bytes, length: u32) -> Result<Bytes> {
-    let length = length as usize;
-    if length > rest.len() {
-        return Err(Defect::new(Code::Decode, "levels reach beyond their page"));
-    }
-    Ok(rest.split_to(length))
-}
-
-/// Levels of a v1 page: four bytes of length, then the stream.
-fn prefixed(rest: &mut Bytes, width: u8) -> Result<Hybrid> {
-    if rest.len() < 4 {
-        return Err(Defect::new(Code::Decode, "a page too short for its levels"));
-    }
-    let length = rest.get_u32_le();
-    Hybrid::new(front_bytes(rest, length)?, width)
 }

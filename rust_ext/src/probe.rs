@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::caught::caught;
+use crate::chunk::check_foreign;
 use crate::error::{Code, Defect, Result};
 use crate::footer::{Footer, read_footer};
 use crate::layout::{Layout, MOA, TEXTS, describe, find_layout};
@@ -49,7 +50,8 @@ pub fn probe_shard(path: &str, limits: &Limits, values: bool) -> Result<ShardFac
     let store = LocalFile::open(path)?;
     let footer = read_footer(&store, limits)?;
     let schema = footer.meta.file_metadata().schema_descr();
-    let layout = find_layout(schema)?;
+    let layout =
+        find_layout(schema).or_else(|foreign| check_foreign(&store, &footer, limits).and(Err(foreign)))?;
     let mut columns: Vec<ColumnFacts> = schema
         .root_schema()
         .get_fields()

@@ -9,12 +9,14 @@ use parquet::file::statistics::Statistics;
 use self::rows::values_of;
 use crate::caught::caught;
 use crate::cells::Checker;
+use crate::chunk::check_foreign;
 use crate::columns::CellColumns;
 use crate::error::{Code, Defect, Failure, Result};
 use crate::footer::{Footer, read_footer};
 use crate::genes::GeneMoments;
 use crate::layout::{Layout, MOA, find_layout};
-use crate::pages::{ColumnPages, RowShape};
+use crate::levels::RowShape;
+use crate::pages::ColumnPages;
 use crate::partials::gene_table;
 use crate::request::{KEYS, Receipt, ScanRequest, Stats, Tables};
 use crate::store::{LocalFile, Store};
@@ -95,7 +97,8 @@ impl<'a> Scan<'a> {
         {
             return Err(Defect::new(Code::InputChanged, "the file is not the one that was planned"));
         }
-        let layout = find_layout(footer.meta.file_metadata().schema_descr())?;
+        let layout = find_layout(footer.meta.file_metadata().schema_descr())
+            .or_else(|foreign| check_foreign(store, &footer, &request.limits).and(Err(foreign)))?;
         let [sample, drug, line, plate] = &request.wanted;
         let categories = [
             Category::new(false, sample.clone()),

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use crate::error::{Code, Defect, Result};
 use crate::footer::Footer;
 use crate::layout::Leaf;
+use crate::levels::RowShape;
 use crate::limits::Limits;
-use crate::pages::{ColumnPages, RowShape};
+use crate::pages::ColumnPages;
 use crate::store::Store;
 
 /// The category of a null text, before it is read as ''.

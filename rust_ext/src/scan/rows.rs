@@ -4,8 +4,9 @@ use super::{Batch, Group, Scan, add};
 use crate::cells::{Checker, Row, RowDefect};
 use crate::error::{Code, Defect, Result};
 use crate::hybrid::Piece;
+use crate::levels::RowShape;
 use crate::moments::{judge, summarize};
-use crate::pages::{ColumnPages, RowShape};
+use crate::pages::ColumnPages;
 use crate::request::Stats;
 use crate::spectrum::Bin;
 
