@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,9 +208,11 @@ class Launch:
         held = self.layout.held_back("cells")
         held.mkdir(parents=True, exist_ok=True)
         self.journal.sync()
-        for part in sorted(self.layout.stage("cells").glob("*.parquet")):
+        stage = self.layout.stage("cells")
+        for part in sorted(stage.glob("*.parquet")):
             part.replace(held / part.name)
-        shutil.rmtree(self.layout.stage("cells"), ignore_errors=True)
+        if stage.is_dir() and not any(stage.iterdir()):
+            stage.rmdir()
 
     def _bring_back(self, name: str) -> None:
         held, part = self.layout.held_back("cells") / f"{name}.parquet", self.layout.part("cells", name)

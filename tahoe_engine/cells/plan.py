@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Source = str | os.PathLike[str] | list[str] | tuple[str, ...]
 
 # Measured on made-up shards of 28,224 cells and 36 M entries, zstd; see docs/benchmarks.md.
-PART_BYTES_A_CELL = {"summary": 60, "qc": 110, "all": 110}
-GENE_PART_BYTES_A_GENE = 40
+PART_BYTES_A_CELL = {"summary": 35, "qc": 70, "all": 70}
+GENE_PART_BYTES_A_GENE = 29
 BASE_MEMORY = 160 << 20  # a worker with Polars and the joined tables
 GENE_SUMS_BYTES_A_GENE = 160
 WELLS_A_GROUP = 3

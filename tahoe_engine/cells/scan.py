@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.genes import merge_genes
@@ -15,7 +16,7 @@ from tahoe_engine.cells.report import CellsReport, Progress
 from tahoe_engine.cells.unit import scan_unit
 from tahoe_engine.cells.wanted import LOOKED_AT, describe_wanted
 from tahoe_engine.config import Settings, change_settings
-from tahoe_engine.errors import ShardError, StoppedError
+from tahoe_engine.errors import ConfigError, ShardError, StoppedError
 from tahoe_engine.run import Journal, hold_run, write_manifest, write_run_manifest
 from tahoe_engine.source import find_shards, read_footers
 from tahoe_engine.workers import WorkerDiedError, run_units
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tahoe_engine.run import Layout
+    from tahoe_engine.source import Shard
 
 
 def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
@@ -90,6 +92,11 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     SourceError, ConfigError, StageError, HeldError, BadDataError, StoppedError
         See `tahoe_engine.errors`; each says what to do.
 
+    Notes
+    -----
+    Worker processes import the script that started them: in a script, call this under
+    ``if __name__ == "__main__":``, or with ``workers=0``.
+
     Examples
     --------
     >>> import tahoe_engine as te
@@ -115,6 +122,7 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     start = time.monotonic()
     tell = on_progress or _ignore
     shards = find_shards(source)
+    _require_apart(shards, into)
     with hold_run(into) as layout:
         layout.clear_temporary()
         plan = plan_cells(
@@ -131,6 +139,15 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
             raise StoppedError(f"{error}; mend that, then run the same command again to resume") from error
         finally:
             layout.clear_temporary()
+
+
+def _require_apart(shards: Sequence[Shard], into: str | os.PathLike[str]) -> None:
+    """Refuse to write a run over its own source."""
+    root = Path(into).absolute()
+    own = {root, *(root / name for name in ("data", "cells", "genes", "metadata", ".tahoe"))}
+    inside = [shard.path for shard in shards if Path(shard.path).absolute().parent in own]
+    if inside:
+        raise ConfigError(f"{into} is the folder of the source itself ({inside[0]} is in it); name another run folder")
 
 
 def _scan(plan: CellsPlan, layout: Layout, tell: Callable[[Progress], None], start: float) -> CellsReport:

@@ -99,7 +99,8 @@ def _input_differences(old: Mapping[str, Any], new: Mapping[str, Any], redo: Col
             yield f"input {name}: not there any more"
         elif name not in old:
             yield f"input {name}: was not there before"
-        elif old[name] != new[name] and name not in redo:
+        # An input that could not be read when the plan was made has no identity yet.
+        elif old[name] != new[name] and name not in redo and any(value is not None for value in old[name].values()):
             yield f"input {name}: E_INPUT_CHANGED ({'; '.join(_differences(old[name], new[name]))})"
 
 

@@ -12,6 +12,7 @@ import pytest
 import tahoe_engine as te
 from runs import published, scan
 from tahoe_engine import schema
+from tahoe_engine.errors import ConfigError, SourceError, StageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,3 +80,77 @@ def test_the_same_command_again_does_nothing(atlas: Path, run: Path, tmp_path: P
     report = scan(atlas, copy, workers=2)
     assert (report.units_done, report.units_found_done) == (0, 6)
     assert published(copy) == published(run)
+
+
+@pytest.mark.parametrize(
+    "gone", ["cells/*00001*", ".tahoe/genes/*00002*", ".tahoe/journal-cells.jsonl", "*/_MANIFEST.json"]
+)
+def test_what_is_gone_is_made_again_and_only_that(atlas: Path, run: Path, tmp_path: Path, gone: str) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    for path in copy.glob(gone):
+        path.unlink()
+    report = scan(atlas, copy)
+    expected = {".tahoe/journal-cells.jsonl": 6, "*/_MANIFEST.json": 0}.get(gone, 1)
+    assert report.units_done == expected
+    assert published(copy) == published(run)
+
+
+def test_a_part_cut_short_is_made_again(atlas: Path, run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    part = min(copy.glob("cells/*.parquet"))
+    part.write_bytes(part.read_bytes()[:-1])
+    assert scan(atlas, copy).units_done == 1
+    assert published(copy) == published(run)
+
+
+def test_other_settings_in_the_same_run_are_refused_with_the_difference(atlas: Path, run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    for options, said in (
+        ({"min_genes": 10}, r"min_genes: 0 before, 10 now"),
+        ({"plates": [4]}, r'plates: \[\] before, \["plate4"\] now'),
+        ({"stats": "qc"}, r'stats: "all" before, "qc" now'),
+    ):
+        with pytest.raises(StageError, match=said):
+            scan(atlas, copy, **options)
+    assert published(copy) == published(run)
+
+
+def test_a_changed_input_is_refused(atlas: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(atlas, source)
+    scan(source, tmp_path / "run")
+    shards = sorted((source / "data").iterdir())
+    shutil.copy(shards[1], shards[0])
+    with pytest.raises(StageError, match="E_INPUT_CHANGED"):
+        scan(source, tmp_path / "run")
+    shards[0].unlink()
+    with pytest.raises(StageError, match="not there any more"):
+        scan(source, tmp_path / "run")
+
+
+def test_a_missing_source_leaves_no_run_behind(tmp_path: Path) -> None:
+    with pytest.raises(SourceError):
+        scan(tmp_path / "none", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_running_scheduler_gives_the_same_bytes(atlas: Path, run: Path, tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        scan(atlas, tmp_path / "run", scheduler=cluster.scheduler_address, workers=None)
+    assert published(tmp_path / "run") == published(run)
+
+
+def test_a_run_is_never_written_over_its_source(atlas: Path) -> None:
+    before = sorted(atlas.rglob("*"))
+    for source in (atlas, f"{atlas}/data/*.parquet"):
+        with pytest.raises(ConfigError, match="the folder of the source itself"):
+            scan(source, atlas)
+    assert sorted(atlas.rglob("*")) == before

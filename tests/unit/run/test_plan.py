@@ -50,6 +50,13 @@ def test_a_quarantined_input_may_be_mended(layout: Layout) -> None:
     record_plan(layout, "cells", SEMANTIC, mended)
 
 
+def test_an_input_that_had_no_identity_may_get_one(layout: Layout) -> None:
+    record_plan(layout, "cells", SEMANTIC, {"a": {"size": None, "digest": None}})
+    record_plan(layout, "cells", SEMANTIC, {"a": {"size": 1, "digest": "x"}})
+    with pytest.raises(StageError, match="E_INPUT_CHANGED"):
+        record_plan(layout, "cells", SEMANTIC, {"a": {"size": 2, "digest": "x"}})
+
+
 def test_many_differences_are_cut_short(layout: Layout) -> None:
     record_plan(layout, "cells", SEMANTIC, {f"s{n}": {"size": 1} for n in range(20)})
     with pytest.raises(StageError, match="and 12 more"):
