@@ -51,7 +51,7 @@ check: build  ## the one door: lints, types, layers, and every test
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 types: build
 	$(BIN)/mypy
