@@ -58,11 +58,18 @@ def run_here(function: Callable[[Unit], Receipt], unit: Unit) -> Outcome[Receipt
 
 def _picklable(error: BaseException) -> BaseException:
     trace = "".join(traceback.format_exception(error))
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
-    except Exception:  # noqa: BLE001 - see above
+    if not _travels(error):
         error = RuntimeError(f"{type(error).__name__}: {error}")
     if not isinstance(error, (TahoeError, OSError)):
         # The traceback itself does not travel; a note does, and Python prints it.
         error.add_note(f"raised by a worker:\n{trace}")
     return error
+
+
+def _travels(error: BaseException) -> bool:
+    """Tell whether an error survives plain pickle and is an ordinary one."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    except Exception:  # noqa: BLE001 - whatever an error's own code raises
+        return False
+    return isinstance(error, Exception)

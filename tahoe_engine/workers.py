@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -188,7 +189,7 @@ def _open_client(settings: WorkersSettings, n_units: int) -> Iterator[Any]:
             _wait_for_workers(client, settings.wait_s)
             yield client
             return
-        with _interrupts_ignored():
+        with _interrupts_held():
             cluster = LocalCluster(
                 n_workers=min(count_workers(settings), n_units),
                 threads_per_worker=1,
@@ -200,7 +201,7 @@ def _open_client(settings: WorkersSettings, n_units: int) -> Iterator[Any]:
                 env=WORKER_ENVIRONMENT,
                 silence_logs=logging.CRITICAL,
             )
-        stack.callback(_close_quietly, cluster)
+            stack.callback(_close_quietly, cluster)
         stack.enter_context(_keep_alive(cluster))
         yield stack.enter_context(Client(cluster))
 
@@ -234,7 +235,9 @@ def _keep_alive(cluster: Any) -> Iterator[None]:  # noqa: ANN401 - distributed h
 def _close_quietly(cluster: Any) -> None:  # noqa: ANN401 - distributed has no types
     """Close a cluster; what goes wrong while a nanny is just replacing its worker must not hide the real error."""
     try:
-        cluster.close(timeout=CLOSE_SECONDS)
+        # Closing that is broken off is tried again at exit, and waits 10 s there.
+        with _interrupts_held():
+            cluster.close(timeout=CLOSE_SECONDS)
     except Exception:
         logging.getLogger(__name__).debug("closing the cluster failed", exc_info=True)
 
@@ -274,16 +277,24 @@ def _pass_gate(client: Any, gate: Callable[[], object]) -> None:  # noqa: ANN401
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Let worker processes start deaf to Ctrl-C: it reaches the whole group, and only this process shall answer.
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C and a polite kill back while workers start or end, and let them start deaf to Ctrl-C.
 
-    An ignored signal stays ignored in a started program; without this a Ctrl-C prints 144 lines.
+    Ctrl-C reaches the whole group, and only this process shall answer (else it prints 144 lines). A blocked signal
+    stays blocked in the threads and programs started meanwhile, also in workers that replace others later; here it
+    waits. A kill must reach the workers, so it is only put off. Either would leave a half-made cluster behind.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Starting the tracker would unblock the signal in the middle; it is started once a process.
+    resource_tracker.ensure_running()
+    in_main = threading.current_thread() is threading.main_thread()
+    late: list[int] = []
+    terminate = signal.signal(signal.SIGTERM, lambda number, _: late.append(number)) if in_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if in_main:
+            signal.signal(signal.SIGTERM, terminate)
+        for number in late:
+            signal.raise_signal(number)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -53,9 +53,9 @@ def launch(atlas: Path, into: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def wait_for_a_part(into: Path, process: subprocess.Popen[str]) -> None:
+def wait_for(into: Path, pattern: str, process: subprocess.Popen[str]) -> None:
     end = time.monotonic() + 60
-    while not list(into.glob("cells/*.parquet")) and process.poll() is None and time.monotonic() < end:
+    while not list(into.glob(pattern)) and process.poll() is None and time.monotonic() < end:
         time.sleep(0.005)
 
 
@@ -64,7 +64,7 @@ def wait_for_a_part(into: Path, process: subprocess.Popen[str]) -> None:
 def test_killed_and_resumed_equals_undisturbed(atlas: Path, run: Path, tmp_path: Path, workers: str) -> None:
     into = tmp_path / "run"
     process = launch(atlas, into, "--workers", workers)
-    wait_for_a_part(into, process)
+    wait_for(into, "cells/*.parquet", process)
     process.kill()
     process.communicate(timeout=60)
     # Workers outlive their launch for a moment; the lock does not wait for them, and their parts are the same bytes.
@@ -74,11 +74,17 @@ def test_killed_and_resumed_equals_undisturbed(atlas: Path, run: Path, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_an_interrupt_ends_with_130_and_few_words(atlas: Path, run: Path, tmp_path: Path, workers: str) -> None:
+@pytest.mark.parametrize(
+    ("workers", "moment"),
+    [("0", "cells/*.parquet"), ("2", "cells/*.parquet"), ("2", ".tahoe/plan-cells.json")],
+    ids=["in this process", "on workers", "while workers start"],
+)
+def test_an_interrupt_ends_with_130_and_few_words(
+    atlas: Path, run: Path, tmp_path: Path, workers: str, moment: str
+) -> None:
     into = tmp_path / "run"
     process = launch(atlas, into, "--workers", workers)
-    wait_for_a_part(into, process)
+    wait_for(into, moment, process)
     # As a terminal does it: to the whole group, workers included.
     subprocess.run(["kill", "-INT", "--", f"-{process.pid}"], check=False)  # noqa: S607
     _, errors = process.communicate(timeout=60)
@@ -106,7 +112,7 @@ def test_a_second_launch_ends_with_73_and_names_the_first(
 def test_a_polite_kill_is_an_interrupt_too(atlas: Path, run: Path, tmp_path: Path) -> None:
     into = tmp_path / "run"
     process = launch(atlas, into, "--workers", "1")
-    wait_for_a_part(into, process)
+    wait_for(into, "cells/*.parquet", process)
     process.terminate()
     _, errors = process.communicate(timeout=60)
     if process.returncode == 0:
