@@ -57,6 +57,7 @@ impl Hybrid {
     }
 
     /// Makes sure that the current run is not empty.
+    #[inline]
     fn refill(&mut self) -> Result<()> {
         loop {
             match self.run {
@@ -68,23 +69,25 @@ impl Hybrid {
             if header & 1 == 0 {
                 let value = self.value()?;
                 self.run = Run::Same { value, left: count };
-            } else {
+                continue;
+            }
+            let bytes = count.saturating_mul(usize::from(self.width));
+            let mut left = count.saturating_mul(8);
+            let room = self.data.len().saturating_sub(self.next);
+            if bytes > room {
                 // Some writers cut the padding of the last group: read what is there, no more.
-                let room = self.data.len().saturating_sub(self.next);
-                let bytes = count.saturating_mul(usize::from(self.width)).min(room);
-                let left = match bytes.saturating_mul(8).checked_div(usize::from(self.width)) {
-                    Some(values) => values.min(count.saturating_mul(8)),
-                    None => count.saturating_mul(8),
-                };
-                self.run = Run::Packed { bit: self.next.saturating_mul(8), left };
-                self.next = self.next.saturating_add(bytes);
-                if left == 0 && count > 0 {
+                left = room.saturating_mul(8).checked_div(usize::from(self.width)).unwrap_or(0);
+                if left == 0 {
                     return Err(ended());
                 }
             }
+            self.run = Run::Packed { bit: self.next.saturating_mul(8), left };
+            self.next = self.next.saturating_add(bytes.min(room));
         }
     }
 
+    /// A run header; nearly all are one byte.
+    #[inline]
     fn varint(&mut self) -> Result<u64> {
         let mut value = 0_u64;
         for shift in (0..35).step_by(7) {
@@ -98,13 +101,19 @@ impl Hybrid {
         Err(Defect::new(Code::Decode, "a run header longer than five bytes"))
     }
 
+    #[inline]
     fn value(&mut self) -> Result<u32> {
-        let width = usize::from(self.width).div_ceil(8);
-        let end = self.next.saturating_add(width);
-        let bytes = self.data.get(self.next..end).ok_or_else(ended)?;
-        self.next = end;
-        let value = bytes.iter().rev().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
-        u32::try_from(value).map_err(|_| Defect::new(Code::Decode, "a repeated index beyond 32 bits"))
+        let rest = self.data.get(self.next..).unwrap_or_default();
+        let (value, width) = match (self.width, rest) {
+            (0, _) => (0, 0),
+            (1..=8, [a, ..]) => (u32::from(*a), 1),
+            (9..=16, [a, b, ..]) => (u32::from_le_bytes([*a, *b, 0, 0]), 2),
+            (17..=24, [a, b, c, ..]) => (u32::from_le_bytes([*a, *b, *c, 0]), 3),
+            (25.., [a, b, c, d, ..]) => (u32::from_le_bytes([*a, *b, *c, *d]), 4),
+            _ => return Err(ended()),
+        };
+        self.next = self.next.saturating_add(width);
+        Ok(value)
     }
 
     /// The current run as (value, length): packed values come one by one.
@@ -173,13 +182,15 @@ impl Hybrid {
                 Run::Same { left, .. } | Run::Packed { left, .. } => left,
             };
             let take = left.min(out.len());
-            let Some((head, tail)) = out.split_at_mut_checked(take) else {
+            match self.run {
+                Run::Same { value, .. } => repeat(value, take, out),
+                Run::Packed { bit, .. } => {
+                    unpack(&self.data, bit, self.width, out.get_mut(..take).unwrap_or_default());
+                }
+            }
+            let Some(tail) = std::mem::take(&mut out).get_mut(take..) else {
                 break;
             };
-            match self.run {
-                Run::Same { value, .. } => head.fill(value),
-                Run::Packed { bit, .. } => unpack(&self.data, bit, self.width, head),
-            }
             self.advance(take);
             out = tail;
         }
@@ -200,6 +211,22 @@ impl Hybrid {
             n = n.saturating_sub(take);
         }
         Ok(())
+    }
+}
+
+/// Writes a value `n` times, in whole steps where there is room: what is too much is written over by
+/// the next run, and short runs, the most by far, take one step without a branch on their length.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled twice, see `wide`: the copies must be whole")]
+fn repeat(value: u32, n: usize, out: &mut [u32]) {
+    const STEP: usize = 16;
+    let steps = n.div_ceil(STEP);
+    if steps.saturating_mul(STEP) <= out.len() {
+        for step in out.as_chunks_mut::<STEP>().0.iter_mut().take(steps) {
+            *step = [value; STEP];
+        }
+    } else {
+        out.iter_mut().take(n).for_each(|slot| *slot = value);
     }
 }
 
