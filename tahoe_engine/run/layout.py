@@ -23,6 +23,7 @@ class Layout:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> Layout(Path("RUN")).part("cells", "train-00000-of-00002").as_posix()
     'RUN/cells/train-00000-of-00002.parquet'
     """
