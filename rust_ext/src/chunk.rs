@@ -42,17 +42,16 @@ impl ChunkReader for Chunk {
     }
 }
 
-/// The bytes of a column chunk and where they start, after a look at what their page headers claim.
+/// The metadata of a column chunk, and where its bytes start and how many they are.
 ///
 /// # Errors
-/// `E_FOOTER` where the chunk cannot lie where the footer says, `E_IO`, `E_DECODE`, `E_LIMIT_…`.
-pub fn fetch_chunk(
-    store: &dyn Store,
-    footer: &Footer,
+/// `E_FOOTER` where the chunk cannot lie where the footer says, `E_LIMIT_MEMORY`.
+pub fn locate_chunk<'a>(
+    footer: &'a Footer,
     group: usize,
     column: usize,
     limits: &Limits,
-) -> Result<Chunk> {
+) -> Result<(&'a ColumnChunkMetaData, u64, usize)> {
     let misplaced = || Defect::new(Code::Footer, "a column chunk cannot lie where the footer says");
     let row_group = footer.meta.row_groups().get(group).ok_or_else(misplaced)?;
     let meta: &ColumnChunkMetaData = row_group.columns().get(column).ok_or_else(misplaced)?;
@@ -71,7 +70,21 @@ pub fn fetch_chunk(
     if length > limits.batch_bytes.saturating_mul(4) {
         return Err(Defect::new(Code::LimitMemory, format!("a column chunk of {length} bytes")));
     }
-    let length = usize::try_from(length).map_err(|_| misplaced())?;
+    Ok((meta, start, usize::try_from(length).map_err(|_| misplaced())?))
+}
+
+/// The bytes of a column chunk, after a look at what their page headers claim.
+///
+/// # Errors
+/// As [`locate_chunk`], and `E_IO`, `E_DECODE`, `E_LIMIT_…`.
+pub fn fetch_chunk(
+    store: &dyn Store,
+    footer: &Footer,
+    group: usize,
+    column: usize,
+    limits: &Limits,
+) -> Result<Chunk> {
+    let (meta, start, length) = locate_chunk(footer, group, column, limits)?;
     let bytes = store.read(start, length).map_err(|e| unreadable(&e))?;
     let texts = meta.column_type() == Physical::BYTE_ARRAY;
     check_pages(&bytes, meta.compression_codec(), texts, limits)?;

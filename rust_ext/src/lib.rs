@@ -9,7 +9,7 @@
 //! | cells | [`values`] judges numbers, [`spectrum`] counts them, [`cells`] checks a row once |
 //! | numbers | [`moments`] a row a cell, [`genes`] and [`sums`] a row a gene |
 //! | tables | `columns` and `partials` gather them, [`table`] writes them, [`digest`] hashes them |
-//! | work | [`request`] and [`scan`] one shard end to end, [`probe`] its footer only, [`synth`] made-up cells |
+//! | work | [`request`] and [`scan`] one shard end to end, [`needs`] the bytes it will read, [`probe`] its footer only, [`synth`] made-up cells |
 //! | border | `python`, the only importer of pyo3; `caught` stops panics, [`error`] names defects |
 
 mod caught;
@@ -28,6 +28,7 @@ pub mod layout;
 pub mod levels;
 pub mod limits;
 pub mod moments;
+pub mod needs;
 pub mod pages;
 mod partials;
 mod plain;

@@ -8,7 +8,7 @@ use crate::error::{Code, Defect, Result};
 use crate::footer::{Footer, read_footer};
 use crate::layout::{Layout, MOA, TEXTS, describe, find_layout};
 use crate::limits::Limits;
-use crate::store::LocalFile;
+use crate::store::Store;
 use crate::texts::{Category, TextPages};
 
 /// One top-level column.
@@ -46,12 +46,11 @@ pub struct ShardFacts {
 ///
 /// # Errors
 /// The defects of the file's ends, footer, schema and, with `values`, of its text pages.
-pub fn probe_shard(path: &str, limits: &Limits, values: bool) -> Result<ShardFacts> {
-    let store = LocalFile::open(path)?;
-    let footer = read_footer(&store, limits)?;
+pub fn probe_shard(store: &dyn Store, limits: &Limits, values: bool) -> Result<ShardFacts> {
+    let footer = read_footer(store, limits)?;
     let schema = footer.meta.file_metadata().schema_descr();
     let layout =
-        find_layout(schema).or_else(|foreign| check_foreign(&store, &footer, limits).and(Err(foreign)))?;
+        find_layout(schema).or_else(|foreign| check_foreign(store, &footer, limits).and(Err(foreign)))?;
     let mut columns: Vec<ColumnFacts> = schema
         .root_schema()
         .get_fields()
@@ -73,7 +72,7 @@ pub fn probe_shard(path: &str, limits: &Limits, values: bool) -> Result<ShardFac
         }
     }
     let values = if values {
-        caught(Code::Decode, || distinct(&store, &footer, &layout, limits))?
+        caught(Code::Decode, || distinct(store, &footer, &layout, limits))?
     } else {
         BTreeMap::new()
     };
@@ -81,7 +80,7 @@ pub fn probe_shard(path: &str, limits: &Limits, values: bool) -> Result<ShardFac
 }
 
 fn distinct(
-    store: &LocalFile,
+    store: &dyn Store,
     footer: &Footer,
     layout: &Layout,
     limits: &Limits,

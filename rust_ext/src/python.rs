@@ -6,8 +6,10 @@ mod synth;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::caught::caught;
@@ -15,10 +17,12 @@ use crate::digest::digest_table;
 use crate::error::{Code, Defect, Failure};
 
 use crate::limits::Limits;
+use crate::needs::needed_ranges;
 use crate::partials::{add_part, gene_statistics};
 use crate::probe::{ShardFacts, probe_shard, ranges};
 use crate::request::{KEYS, Receipt, ScanRequest, Stats};
-use crate::scan::scan_cells;
+use crate::scan::{scan_cells, scan_store};
+use crate::store::{LocalFile, Pieces};
 use crate::sums::GeneSums;
 use crate::table::{Column, PartFacts};
 use crate::vocabulary::{Joins, Vocabulary};
@@ -51,6 +55,12 @@ fn guarded<T: Send>(
             })
         }
     }
+}
+
+/// What was fetched of a file that lies elsewhere; the bytes stay Python's and are not copied.
+fn pieces_of(size: Option<u64>, pieces: Option<Vec<(u64, PyBackedBytes)>>) -> Option<Pieces> {
+    let pieces = pieces?.into_iter().map(|(offset, bytes)| (offset, Bytes::from_owner(bytes))).collect();
+    Some(Pieces::new(size?, pieces))
 }
 
 fn limits_of(limits: HashMap<String, u64>) -> PyResult<Limits> {
@@ -172,23 +182,74 @@ fn receipt_dict<'py>(py: Python<'py>, receipt: &Receipt) -> PyResult<Bound<'py, 
 }
 
 #[pyfunction]
-#[pyo3(name = "probe_shard", signature = (path, shard, limits, values=false))]
+#[pyo3(name = "probe_shard", signature = (path, shard, limits, values=false, size=None, pieces=None))]
 fn py_probe_shard<'py>(
     py: Python<'py>,
     path: &str,
     shard: &str,
     limits: HashMap<String, u64>,
     values: bool,
+    size: Option<u64>,
+    pieces: Option<Vec<(u64, PyBackedBytes)>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let limits = limits_of(limits)?;
-    let facts = guarded(py, shard, || Ok(probe_shard(path, &limits, values)?))?;
+    let pieces = pieces_of(size, pieces);
+    let facts = guarded(py, shard, || match &pieces {
+        Some(store) => Ok(probe_shard(store, &limits, values)?),
+        None => Ok(probe_shard(&LocalFile::open(path)?, &limits, values)?),
+    })?;
     facts_dict(py, &facts)
+}
+
+fn stats_of(stats: &str) -> PyResult<Stats> {
+    match stats {
+        "summary" => Ok(Stats::Summary),
+        "qc" => Ok(Stats::Qc),
+        "all" => Ok(Stats::All),
+        other => Err(PyValueError::new_err(format!("stats must be summary, qc or all, not {other:?}"))),
+    }
+}
+
+#[pyfunction]
+#[pyo3(name = "needed_ranges", signature = (shard, *, stats, size, pieces, plates=None, samples=None, first_row=0,
+    last_row=None, limits=None))]
+#[allow(clippy::too_many_arguments, reason = "keyword arguments of the Python function")]
+fn py_needed_ranges(
+    py: Python<'_>,
+    shard: &str,
+    stats: &str,
+    size: u64,
+    pieces: Vec<(u64, PyBackedBytes)>,
+    plates: Option<HashSet<String>>,
+    samples: Option<HashSet<String>>,
+    first_row: u64,
+    last_row: Option<u64>,
+    limits: Option<HashMap<String, u64>>,
+) -> PyResult<Vec<(u64, u64)>> {
+    let request = ScanRequest {
+        path: "",
+        shard,
+        part: "",
+        genes_part: None,
+        stats: stats_of(stats)?,
+        identity: None,
+        vocabulary: &Vocabulary::default(),
+        joins: &Joins::default(),
+        wanted: [samples, None, None, plates],
+        rows: (first_row, last_row.unwrap_or(u64::MAX)),
+        min_genes: 0,
+        reject_rows: false,
+        limits: limits_of(limits.unwrap_or_default())?,
+    };
+    let pieces = pieces.into_iter().map(|(offset, bytes)| (offset, Bytes::from_owner(bytes))).collect();
+    let store = Pieces::new(size, pieces);
+    guarded(py, shard, || Ok(needed_ranges(&request, &store)?))
 }
 
 #[pyfunction]
 #[pyo3(name = "scan_cells", signature = (path, part, *, shard, stats, vocabulary, joins, size, footer_digest, genes_part=None,
     cell_lines=None, drugs=None, plates=None, samples=None, first_row=0, last_row=None, min_genes=0,
-    bad_rows="quarantine", limits=None))]
+    bad_rows="quarantine", limits=None, pieces=None))]
 #[allow(clippy::too_many_arguments, reason = "keyword arguments of the Python function")]
 fn py_scan_cells<'py>(
     py: Python<'py>,
@@ -210,15 +271,9 @@ fn py_scan_cells<'py>(
     min_genes: u32,
     bad_rows: &str,
     limits: Option<HashMap<String, u64>>,
+    pieces: Option<Vec<(u64, PyBackedBytes)>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let stats = match stats {
-        "summary" => Stats::Summary,
-        "qc" => Stats::Qc,
-        "all" => Stats::All,
-        other => {
-            return Err(PyValueError::new_err(format!("stats must be summary, qc or all, not {other:?}")));
-        }
-    };
+    let stats = stats_of(stats)?;
     let reject_rows = match bad_rows {
         "quarantine" => false,
         "reject" => true,
@@ -246,7 +301,11 @@ fn py_scan_cells<'py>(
         reject_rows,
         limits: limits_of(limits.unwrap_or_default())?,
     };
-    let receipt = guarded(py, shard, || scan_cells(&request))?;
+    let pieces = pieces_of(Some(size), pieces);
+    let receipt = guarded(py, shard, || match &pieces {
+        Some(store) => scan_store(&request, store),
+        None => scan_cells(&request),
+    })?;
     receipt_dict(py, &receipt)
 }
 
@@ -303,6 +362,7 @@ fn _rust(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyJoins>()?;
     module.add_function(wrap_pyfunction!(py_probe_shard, module)?)?;
     module.add_function(wrap_pyfunction!(py_scan_cells, module)?)?;
+    module.add_function(wrap_pyfunction!(py_needed_ranges, module)?)?;
     module.add_function(wrap_pyfunction!(py_merge_genes, module)?)?;
     module.add_function(wrap_pyfunction!(py_digest_table, module)?)?;
     module.add_function(wrap_pyfunction!(core_version, module)?)?;

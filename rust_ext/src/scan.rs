@@ -4,8 +4,6 @@ mod rows;
 
 use std::collections::BTreeMap;
 
-use parquet::file::statistics::Statistics;
-
 use self::rows::values_of;
 use crate::caught::caught;
 use crate::cells::Checker;
@@ -16,6 +14,7 @@ use crate::footer::{Footer, read_footer};
 use crate::genes::GeneMoments;
 use crate::layout::{Layout, MOA, find_layout};
 use crate::levels::RowShape;
+use crate::needs::{asked_rows, excluded};
 use crate::pages::ColumnPages;
 use crate::partials::gene_table;
 use crate::request::{KEYS, Receipt, ScanRequest, Stats, Tables};
@@ -35,8 +34,15 @@ const BATCH_ENTRIES: usize = 1 << 16;
 /// # Errors
 /// `Failure::Shard` where the shard is at fault, `Failure::Output` where a part cannot be written.
 pub fn scan_cells(request: &ScanRequest<'_>) -> std::result::Result<Receipt, Failure> {
-    let store = LocalFile::open(request.path)?;
-    let Tables { mut receipt, cells, genes } = compute(request, &store)?;
+    scan_store(request, &LocalFile::open(request.path)?)
+}
+
+/// Scans a shard whose bytes lie in `store`.
+///
+/// # Errors
+/// As [`scan_cells`].
+pub fn scan_store(request: &ScanRequest<'_>, store: &dyn Store) -> std::result::Result<Receipt, Failure> {
+    let Tables { mut receipt, cells, genes } = compute(request, store)?;
     receipt.cells = Some(write_part(request.part, &cells)?);
     if let (Some(genes), Some(path)) = (genes, request.genes_part) {
         receipt.genes = Some(write_part(path, &genes)?);
@@ -149,14 +155,13 @@ impl<'a> Scan<'a> {
         (first, rows): (u64, u64),
         batch: &mut Batch,
     ) -> Result<()> {
-        let (from, to) = self.request.rows;
-        let asked = first.saturating_add(rows).min(to).saturating_sub(first.max(from));
+        let asked = asked_rows(self.request, first, rows);
         if asked == 0 {
             self.receipt.groups_skipped = self.receipt.groups_skipped.saturating_add(u64::from(rows > 0));
             return Ok(());
         }
         self.receipt.rows_in = self.receipt.rows_in.saturating_add(asked);
-        if let Some(key) = self.excluded(footer, layout, index) {
+        if let Some(key) = excluded(self.request, footer, layout, index) {
             self.receipt.groups_skipped = self.receipt.groups_skipped.saturating_add(1);
             add(&mut self.receipt.filtered, key, asked);
             return Ok(());
@@ -184,21 +189,6 @@ impl<'a> Scan<'a> {
             .fold(self.nulls, |sum, t| sum.saturating_add(t.nulls))
             .saturating_add(group.ids.nulls);
         Ok(())
-    }
-
-    /// The filter by which statistics exclude a row group. They may skip, never answer.
-    fn excluded(&self, footer: &Footer, layout: &Layout, index: usize) -> Option<&'static str> {
-        let [_, sample, _, _, plate] = &layout.texts;
-        let [samples, _, _, plates] = &self.request.wanted;
-        let group = footer.meta.row_groups().get(index)?;
-        [(plate, plates, KEYS[3]), (sample, samples, KEYS[0])].into_iter().find_map(|(leaf, wanted, key)| {
-            let wanted = wanted.as_ref()?;
-            let range: &Statistics = group.columns().get(leaf.index)?.statistics()?;
-            let (low, high) = (range.min_bytes_opt()?, range.max_bytes_opt()?);
-            let usable = !range.is_min_max_deprecated() && range.null_count_opt() == Some(0);
-            let inside = |name: &String| low <= name.as_bytes() && name.as_bytes() <= high;
-            (usable && !wanted.iter().any(inside)).then_some(key)
-        })
     }
 
     fn open(&mut self, store: &dyn Store, footer: &Footer, layout: &Layout, index: usize) -> Result<Group> {

@@ -51,8 +51,59 @@ impl Store for LocalFile {
     }
 }
 
+/// Pieces of a file that lies elsewhere, fetched beforehand.
+pub struct Pieces {
+    size: u64,
+    /// Offset and bytes, ascending.
+    pieces: Vec<(u64, Bytes)>,
+}
+
+impl Pieces {
+    /// Takes the size of the whole file and the pieces of it that are at hand, in any order.
+    #[must_use]
+    pub fn new(size: u64, mut pieces: Vec<(u64, Bytes)>) -> Self {
+        pieces.sort_unstable_by_key(|(offset, _)| *offset);
+        Self { size, pieces }
+    }
+}
+
+impl Store for Pieces {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
+        let missing = || {
+            std::io::Error::new(
+                std::io::ErrorKind::UnexpectedEof,
+                format!("{length} bytes from {offset} on were not fetched"),
+            )
+        };
+        let at = self.pieces.partition_point(|(start, _)| *start <= offset);
+        let (start, bytes) = at.checked_sub(1).and_then(|at| self.pieces.get(at)).ok_or_else(missing)?;
+        let from = usize::try_from(offset.saturating_sub(*start)).map_err(|_| missing())?;
+        let to = from.checked_add(length).filter(|to| *to <= bytes.len()).ok_or_else(missing)?;
+        Ok(bytes.slice(from..to))
+    }
+}
+
 /// An operating-system error as a defect of the shard.
 #[must_use]
 pub fn unreadable(error: &std::io::Error) -> Defect {
     Defect::new(Code::Io, format!("cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_fetched_can_be_read() {
+        let store =
+            Pieces::new(100, vec![(50, Bytes::from_static(b"world")), (4, Bytes::from_static(b"hello"))]);
+        assert_eq!(store.read(4, 5).unwrap(), "hello");
+        assert_eq!(store.read(51, 3).unwrap(), "orl");
+        assert!(store.read(8, 2).is_err() && store.read(0, 1).is_err() && store.read(54, 2).is_err());
+        assert_eq!(store.size(), 100);
+    }
 }

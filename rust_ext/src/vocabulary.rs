@@ -14,6 +14,7 @@ pub const OUTSIDE: u32 = u32::MAX;
 const TABLE: usize = 1 << 22;
 
 /// Token ids in ascending order; the position of a token is its dense index.
+#[derive(Default)]
 pub struct Vocabulary {
     tokens: Vec<i64>,
     mitochondrial: Vec<bool>,
