@@ -14,6 +14,7 @@ __all__ = [
     "core_version",
     "digest_table",
     "merge_genes",
+    "needed_ranges",
     "probe_shard",
     "scan_cells",
     "synth_cells",
@@ -124,13 +125,44 @@ class SynthModel:
 def core_version() -> str:
     """Give the version of the core; it changes whenever a number could."""
 
-def probe_shard(path: str, shard: str, limits: Mapping[str, int], values: bool = False) -> _Probe:
+def probe_shard(
+    path: str,
+    shard: str,
+    limits: Mapping[str, int],
+    values: bool = False,
+    size: int | None = None,
+    pieces: Sequence[tuple[int, bytes]] | None = None,
+) -> _Probe:
     """Read a footer, and with ``values`` the distinct values of the category columns.
+
+    With ``size`` and ``pieces`` (offset and bytes of what was fetched of a file that lies elsewhere) nothing is opened.
 
     Raises
     ------
     ShardError
         With the code of what is wrong.
+    """
+
+def needed_ranges(
+    shard: str,
+    *,
+    stats: str,
+    size: int,
+    pieces: Sequence[tuple[int, bytes]],
+    plates: AbstractSet[str] | None = None,
+    samples: AbstractSet[str] | None = None,
+    first_row: int = 0,
+    last_row: int | None = None,
+    limits: Mapping[str, int] | None = None,
+) -> list[tuple[int, int]]:
+    """Give offset and length of the column chunks that `scan_cells` would read, ascending.
+
+    ``pieces`` must hold the first bytes and the footer; the rest is as for `scan_cells`.
+
+    Raises
+    ------
+    ShardError
+        If ends, footer or schema are defective.
     """
 
 def scan_cells(
@@ -153,6 +185,7 @@ def scan_cells(
     min_genes: int = 0,
     bad_rows: str = "quarantine",
     limits: Mapping[str, int] | None = None,
+    pieces: Sequence[tuple[int, bytes]] | None = None,
 ) -> _Receipt:
     """Scan one shard: write and sync a part of `cells`, and with ``stats="all"`` one of gene sums.
 

@@ -62,7 +62,7 @@ impl CellColumns {
     #[must_use]
     pub fn into_table(self, shard: &str, categories: [Category; 5], joins: &Joins) -> Table {
         let rows = self.row.len();
-        let [sample, drug, line, plate, moa] = categories;
+        let [plate, sample, drug, line, moa] = categories;
         let doses: Vec<Option<f64>> =
             sample.names.iter().map(|name| joins.doses_um.get(name).copied()).collect();
         let dose = sample.kept.iter().map(|code| doses.get(*code as usize).copied().flatten()).collect();

@@ -1,11 +1,13 @@
 //! Which bytes of a shard a scan will read: to fetch those and no others.
 
+use std::collections::HashSet;
+
 use parquet::file::statistics::Statistics;
 
 use crate::chunk::locate_chunk;
 use crate::error::Result;
 use crate::footer::{Footer, read_footer};
-use crate::layout::{Layout, find_layout};
+use crate::layout::{Layout, Leaf, find_layout};
 use crate::request::{KEYS, ScanRequest, Stats};
 use crate::store::Store;
 
@@ -54,14 +56,30 @@ pub fn excluded(
     index: usize,
 ) -> Option<&'static str> {
     let [_, sample, _, _, plate] = &layout.texts;
-    let [samples, _, _, plates] = &request.wanted;
+    let [plates, samples, _, _] = &request.wanted;
+    let [plate_key, sample_key, _, _] = KEYS;
     let group = footer.meta.row_groups().get(index)?;
-    [(plate, plates, KEYS[3]), (sample, samples, KEYS[0])].into_iter().find_map(|(leaf, wanted, key)| {
-        let wanted = wanted.as_ref()?;
+    let range = |leaf: &Leaf| -> Option<(&[u8], &[u8])> {
         let range: &Statistics = group.columns().get(leaf.index)?.statistics()?;
-        let (low, high) = (range.min_bytes_opt()?, range.max_bytes_opt()?);
         let usable = !range.is_min_max_deprecated() && range.null_count_opt() == Some(0);
-        let inside = |name: &String| low <= name.as_bytes() && name.as_bytes() <= high;
-        (usable && !wanted.iter().any(inside)).then_some(key)
-    })
+        usable.then_some((range.min_bytes_opt()?, range.max_bytes_opt()?))
+    };
+    let reaches = |wanted: &HashSet<String>, (low, high): (&[u8], &[u8])| {
+        wanted.iter().any(|name| low <= name.as_bytes() && name.as_bytes() <= high)
+    };
+    if let (Some(wanted), Some(range)) = (plates, range(plate))
+        && !reaches(wanted, range)
+    {
+        return Some(plate_key);
+    }
+    // A row counts under its plate before its sample: only where all rows are of one wanted plate can
+    // the sample be what leaves them out.
+    let plate_passes = plates.as_ref().is_none_or(|wanted| {
+        range(plate)
+            .is_some_and(|(low, high)| low == high && wanted.iter().any(|name| name.as_bytes() == low))
+    });
+    match (samples, range(sample)) {
+        (Some(wanted), Some(range)) if plate_passes && !reaches(wanted, range) => Some(sample_key),
+        _ => None,
+    }
 }

@@ -4,6 +4,8 @@
 //! codes. Pages of any other encoding are decoded by the `parquet` crate and their values interned,
 //! so that everything above sees codes and one small dictionary. A page may end inside a row.
 
+mod values;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -16,13 +18,12 @@ use crate::chunk::{Chunk, fetch_chunk};
 use crate::dictionary::{Dictionary, decode_dictionary};
 use crate::error::{Code, Defect, Result};
 use crate::footer::Footer;
-use crate::hybrid::{Hybrid, Piece};
+use crate::hybrid::Hybrid;
 use crate::layout::Leaf;
 use crate::levels::{Levels, OpenRow, RowShape, count_level, front_bytes, prefixed};
 use crate::limits::Limits;
 use crate::plain::PlainValues;
 use crate::store::Store;
-use crate::wide::fill_wide;
 
 /// The values of one data page.
 enum Values {
@@ -177,89 +178,6 @@ impl ColumnPages {
             values: u32::try_from(row.values).unwrap_or(u32::MAX),
             nulls: u32::try_from(row.nulls).unwrap_or(u32::MAX),
             null_list: row.null_list,
-        }
-    }
-
-    /// Appends the codes of the next `n` values of measured rows.
-    ///
-    /// # Errors
-    /// `E_DECODE` where the page holds fewer values than its levels say.
-    pub fn codes(&mut self, n: usize, out: &mut Vec<u32>) -> Result<()> {
-        let start = out.len();
-        out.resize(start.saturating_add(n), 0);
-        let mut rest = out.get_mut(start..).unwrap_or_default();
-        while !rest.is_empty() {
-            let take = self.front(rest.len())?;
-            let Some((head, tail)) = rest.split_at_mut_checked(take) else {
-                break;
-            };
-            if let Some(page) = self.pages.front_mut() {
-                match &mut page.values {
-                    Values::Indices(indices) => fill_wide(indices, head)?,
-                    Values::Plain(plain) => plain.intern(head, &mut self.dictionary, &self.limits)?,
-                }
-                page.ready = page.ready.saturating_sub(take);
-            }
-            rest = tail;
-        }
-        Ok(())
-    }
-
-    /// Hands the codes of the next `n` values to `visit`, runs as runs.
-    ///
-    /// # Errors
-    /// As [`Self::codes`].
-    pub fn visit(&mut self, mut n: usize, mut visit: impl FnMut(Piece<'_>)) -> Result<()> {
-        while n > 0 {
-            let take = self.front(n)?;
-            if let Some(page) = self.pages.front_mut() {
-                match &mut page.values {
-                    Values::Indices(indices) => indices.visit(take, &mut visit)?,
-                    Values::Plain(plain) => {
-                        self.scratch.clear();
-                        self.scratch.resize(take, 0);
-                        plain.intern(&mut self.scratch, &mut self.dictionary, &self.limits)?;
-                        visit(Piece::Each(&self.scratch));
-                    }
-                }
-                page.ready = page.ready.saturating_sub(take);
-            }
-            n = n.saturating_sub(take);
-        }
-        Ok(())
-    }
-
-    /// Passes over the next `n` values.
-    ///
-    /// # Errors
-    /// As [`Self::codes`].
-    pub fn skip(&mut self, mut n: usize) -> Result<()> {
-        while n > 0 {
-            let take = self.front(n)?;
-            if let Some(page) = self.pages.front_mut() {
-                match &mut page.values {
-                    Values::Indices(indices) => indices.skip(take)?,
-                    Values::Plain(plain) => plain.skip(take)?,
-                }
-                page.ready = page.ready.saturating_sub(take);
-            }
-            n = n.saturating_sub(take);
-        }
-        Ok(())
-    }
-
-    /// How many of `n` values the front page can give; used-up pages are dropped.
-    fn front(&mut self, n: usize) -> Result<usize> {
-        loop {
-            match self.pages.front() {
-                Some(page) if page.ready > 0 => return Ok(page.ready.min(n)),
-                Some(_) if self.pages.len() > 1 => {
-                    self.pages.pop_front();
-                }
-                _ => {
-                    return Err(Defect::new(Code::Decode, "values are asked for that were not measured"));
-                }
-            }
         }
     }
 

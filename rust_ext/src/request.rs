@@ -36,7 +36,7 @@ pub struct ScanRequest<'a> {
     pub vocabulary: &'a Vocabulary,
     /// Names and doses.
     pub joins: &'a Joins,
-    /// Wanted values of sample, drug, cell line and plate; none for all.
+    /// Wanted values of plate, sample, drug and cell line; none for all.
     pub wanted: [Option<HashSet<String>>; 4],
     /// First row and one past the last.
     pub rows: (u64, u64),
@@ -48,8 +48,9 @@ pub struct ScanRequest<'a> {
     pub limits: Limits,
 }
 
-/// Names of the key filters, in the order of [`ScanRequest::wanted`].
-pub const KEYS: [&str; 4] = ["sample", "drug", "cell_line", "plate"];
+/// Names of the key filters, in the order of [`ScanRequest::wanted`]: a row is counted under the first
+/// that leaves it out. The keys whose statistics may skip row groups come first.
+pub const KEYS: [&str; 4] = ["plate", "sample", "drug", "cell_line"];
 
 /// What came of a shard.
 #[derive(Debug, Default)]

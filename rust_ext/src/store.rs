@@ -79,11 +79,15 @@ impl Store for Pieces {
                 format!("{length} bytes from {offset} on were not fetched"),
             )
         };
+        // Pieces may overlap: the nearest that begins before and reaches far enough.
         let at = self.pieces.partition_point(|(start, _)| *start <= offset);
-        let (start, bytes) = at.checked_sub(1).and_then(|at| self.pieces.get(at)).ok_or_else(missing)?;
-        let from = usize::try_from(offset.saturating_sub(*start)).map_err(|_| missing())?;
-        let to = from.checked_add(length).filter(|to| *to <= bytes.len()).ok_or_else(missing)?;
-        Ok(bytes.slice(from..to))
+        let before = self.pieces.get(..at).unwrap_or_default();
+        let covering = before.iter().rev().find_map(|(start, bytes)| {
+            let from = usize::try_from(offset.saturating_sub(*start)).ok()?;
+            let to = from.checked_add(length).filter(|to| *to <= bytes.len())?;
+            Some(bytes.slice(from..to))
+        });
+        covering.ok_or_else(missing)
     }
 }
 

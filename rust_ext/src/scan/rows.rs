@@ -1,6 +1,7 @@
 //! The rows of a batch: measured, checked, computed.
 
-use super::{Batch, Group, Scan, add};
+use super::batch::{Batch, Group};
+use super::{Scan, add};
 use crate::cells::{Checker, Row, RowDefect};
 use crate::error::{Code, Defect, Result};
 use crate::hybrid::Piece;
