@@ -22,6 +22,8 @@ pub(crate) struct Line([u64; 8]);
 
 /// Accumulates the genes of one unit of work.
 pub struct GeneMoments {
+    genes: usize,
+    /// Nine megabytes for the vocabulary of Tahoe, so both wait for a first cell.
     lines: Vec<Line>,
     sums: Vec<GeneSums>,
     /// What an entry of the current cell adds, by value code.
@@ -33,16 +35,12 @@ impl GeneMoments {
     /// For a vocabulary of `genes` genes.
     #[must_use]
     pub fn new(genes: usize) -> Self {
-        Self {
-            lines: vec![Line::default(); genes],
-            sums: vec![GeneSums::default(); genes],
-            terms: Vec::new(),
-            rows: 0,
-        }
+        Self { genes, lines: Vec::new(), sums: Vec::new(), terms: Vec::new(), rows: 0 }
     }
 
     /// Adds a row whose total is known; `codes` is the number of value codes.
     pub fn add(&mut self, row: &Row<'_>, total: u64, codes: usize) {
+        self.lines.resize(self.genes, Line::default());
         if self.terms.len() < codes {
             self.terms.resize(codes, Line::default());
         }
@@ -59,6 +57,7 @@ impl GeneMoments {
     }
 
     fn carry(&mut self) {
+        self.sums.resize(self.lines.len(), GeneSums::default());
         for (sum, line) in self.sums.iter_mut().zip(&mut self.lines) {
             if line.0.first() != Some(&0) {
                 let [n, counts, cp, cp_low, cp_high, log, log_low, log_high] = line.0;
@@ -76,7 +75,7 @@ impl GeneMoments {
         self.rows = 0;
     }
 
-    /// The sums, by dense gene index.
+    /// The sums, by dense gene index; none where no cell was added.
     #[must_use]
     pub fn finish(mut self) -> Vec<GeneSums> {
         self.carry();
