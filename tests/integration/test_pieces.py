@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 N_ROWS = 60
-WANTED = {"plates": {"plate2"}, "samples": {"smp_1783"}, "cell_lines": {"CVCL_0131"}}
+WANTED: dict[str, Any] = {"plates": {"plate2"}, "samples": {"smp_1783"}, "cell_lines": {"CVCL_0131"}}
 
 
 @pytest.fixture(scope="module")
