@@ -89,7 +89,7 @@ SHARDS: Final = Table(
         Column(SAMPLE, "String"),
         Column(BARCODE, "String"),
         Column(CELL_LINE_ID, "String"),
-        Column(MOA_FINE, "String"),
+        Column(MOA_FINE, "String", nullable=True),  # sister data sets may lack the column
         Column(SMILES, "String"),
         Column(PUBCHEM_CID, "String"),
         Column(PLATE, "String"),
@@ -117,7 +117,7 @@ CELLS: Final = Table(
         Column(CELL_LINE_ID, "String"),
         Column(CELL_NAME, "String", nullable=True),
         Column(PLATE, "String"),
-        Column(MOA_FINE, "String"),
+        Column(MOA_FINE, "String", nullable=True),  # sister data sets may lack the column
         Column("n_genes_by_counts", "UInt32"),
         Column("total_counts", "UInt64"),
         Column("log1p_total_counts", "Float64"),

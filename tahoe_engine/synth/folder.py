@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.run.parts import sync_folder
+from tahoe_engine.schema import CELLOSAURUS_ID
 from tahoe_engine.synth.planted import LAW, tabulate_truth
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _metadata(design: Design, genes: pl.DataFrame) -> dict[str, pl.DataFrame]:
         "gene_metadata": genes,
         "sample_metadata": load_samples().drop("dose_um").filter(pl.col("sample").is_in(samples)),
         "drug_metadata": load_drugs().filter(pl.col("drug").is_in(drugs)),
-        "cell_line_metadata": lines.filter(pl.col("Cell_ID_Cellosaur").is_in(list(design.lines))),
+        "cell_line_metadata": lines.filter(pl.col(CELLOSAURUS_ID).is_in(list(design.lines))),
     }
 
 

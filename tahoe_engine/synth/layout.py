@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tahoe_engine.errors import ConfigError
+from tahoe_engine.schema import CELL_NAME, CELLOSAURUS_ID, CONTROL_DRUG, MOA_FINE, PUBCHEM_CID, SMILES
 from tahoe_engine.synth.options import WELLS_A_PLATE, Options
 from tahoe_engine.vocabulary import load_cell_counts, load_cell_lines, load_drugs, load_samples
 
@@ -208,8 +209,8 @@ def _order_cells(counts: NDArray[np.int64], first_well: int, name: tuple[int, in
 
 
 def _choose_lines(options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    table = load_cell_lines().filter(assayed=True).unique("Cell_ID_Cellosaur", keep="first", maintain_order=True)
-    names = dict(zip(table["Cell_ID_Cellosaur"].to_list(), table["cell_name"].to_list(), strict=True))
+    table = load_cell_lines().filter(assayed=True).unique(CELLOSAURUS_ID, keep="first", maintain_order=True)
+    names = dict(zip(table[CELLOSAURUS_ID].to_list(), table[CELL_NAME].to_list(), strict=True))
     if isinstance(options.lines, tuple):
         chosen = options.lines
     else:
@@ -227,10 +228,10 @@ def _choose_wells(plate: str, n_wells: int) -> list[Well]:
     wells = []
     for barcode, row in enumerate(table.to_dicts(), start=1):
         facts = drugs.get(row["drug"], {})
-        cid = facts.get("pubchem_cid")
-        texts = (facts.get("moa-fine") or "", facts.get("canonical_smiles") or "", "" if cid is None else str(cid))
+        cid = facts.get(PUBCHEM_CID)
+        texts = (facts.get(MOA_FINE) or "", facts.get(SMILES) or "", "" if cid is None else str(cid))
         wells.append(Well(row["sample"], plate, row["drug"], row["dose_um"], barcode, *texts))
-    controls = [well for well in wells if well.drug == "DMSO_TF"]
+    controls = [well for well in wells if well.drug == CONTROL_DRUG]
     positive = [well for well in wells if (well.drug, well.dose_um) == ("Adagrasib", 0.05)][:1]
     preferred = [*controls, *positive, *wells] if n_wells > 1 else wells
     chosen = list(dict.fromkeys(preferred))[:n_wells]

@@ -90,19 +90,9 @@ def test_the_lists_here_are_those_of_the_document() -> None:
 
 
 MODULES = [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py")) if path.name != "schema.py"]
-STILL_SPELT = {Path("synth/folder.py"), Path("synth/layout.py")}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=pytest.mark.xfail(reason="to be taken from schema.py"))
-        if path in STILL_SPELT
-        else path
-        for path in MODULES
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("path", MODULES, ids=str)
 def test_foreign_names_are_spelt_in_one_place(path: Path) -> None:
     tree = ast.parse((PACKAGE / path).read_text())
     documents = {
