@@ -154,3 +154,14 @@ def test_a_run_is_never_written_over_its_source(atlas: Path) -> None:
         with pytest.raises(ConfigError, match="the folder of the source itself"):
             scan(source, atlas)
     assert sorted(atlas.rglob("*")) == before
+
+
+def test_a_flipped_bit_in_the_sums_of_a_shard_never_reaches_the_table(atlas: Path, run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    part = min(copy.glob(".tahoe/genes/*.parquet"))
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    assert scan(atlas, copy).units_done == 1
+    assert published(copy) == published(run)
