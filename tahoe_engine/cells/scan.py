@@ -143,9 +143,10 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
 
 def _require_apart(shards: Sequence[Shard], into: str | os.PathLike[str]) -> None:
     """Refuse to write a run over its own source."""
-    root = Path(into).absolute()
+    # Where they really are: a link and ".." lead there too.
+    root = Path(into).resolve()
     own = {root, *(root / name for name in ("data", "cells", "genes", "metadata", ".tahoe"))}
-    inside = [shard.path for shard in shards if Path(shard.path).absolute().parent in own]
+    inside = [shard.path for shard in shards if Path(shard.path).parent.resolve() in own]
     if inside:
         raise ConfigError(f"{into} is the folder of the source itself ({inside[0]} is in it); name another run folder")
 
