@@ -123,8 +123,8 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     tell = on_progress or _ignore
     shards = find_shards(source)
     _require_apart(shards, into)
-    with hold_run(into) as layout:
-        layout.clear_temporary()
+    try:
+        # Before the run folder is made: a range or a table that is wrong leaves nothing behind.
         plan = plan_cells(
             source,
             settings=settings,
@@ -133,12 +133,14 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
         )
         if on_unknown is not None and any(plan.wanted.unknown.values()):
             on_unknown(plan.wanted.unknown)
-        try:
-            return _scan(plan, layout, tell, start)
-        except OSError as error:
-            raise StoppedError(f"{error}; mend that, then run the same command again to resume") from error
-        finally:
+        with hold_run(into) as layout:
             layout.clear_temporary()
+            try:
+                return _scan(plan, layout, tell, start)
+            finally:
+                layout.clear_temporary()
+    except OSError as error:
+        raise StoppedError(f"{error}; mend that, then run the same command again to resume") from error
 
 
 def _require_apart(shards: Sequence[Shard], into: str | os.PathLike[str]) -> None:
