@@ -72,7 +72,7 @@ class LimitsSettings(Section):
     footer_bytes: Annotated[int, Field(ge=1024, le=LARGEST)] = 64 << 20
     columns: Annotated[int, Field(ge=1, le=LARGEST)] = 4096
     row_groups: Annotated[int, Field(ge=1, le=LARGEST)] = 65_536
-    rows: Annotated[int, Field(ge=1, le=LARGEST)] = 1 << 21
+    rows: Annotated[int, Field(ge=1, le=LARGEST)] = 1 << 20
     list_length: Annotated[int, Field(ge=1, le=2**32 - 1)] = 262_144
     string_bytes: Annotated[int, Field(ge=1, le=LARGEST)] = 65_536
     batch_bytes: Annotated[int, Field(ge=1 << 16, le=LARGEST)] = 256 << 20
