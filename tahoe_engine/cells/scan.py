@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tahoe_engine.cells.deferred import Deferred
 from tahoe_engine.cells.genes import merge_genes
 from tahoe_engine.cells.joined import copy_joined
 from tahoe_engine.cells.launch import Launch
@@ -16,9 +17,9 @@ from tahoe_engine.cells.report import CellsReport, Progress
 from tahoe_engine.cells.unit import scan_unit
 from tahoe_engine.cells.wanted import LOOKED_AT, describe_wanted
 from tahoe_engine.config import Settings, change_settings
-from tahoe_engine.errors import ConfigError, ShardError, StoppedError
+from tahoe_engine.errors import ConfigError, FetchError, ShardError, StoppedError
 from tahoe_engine.run import Journal, hold_run, write_manifest, write_run_manifest
-from tahoe_engine.source import find_shards, read_footers
+from tahoe_engine.source import find_shards, read_footers, scheme_of
 from tahoe_engine.workers import WorkerDiedError, run_units
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     settings = change_settings(settings or Settings(), changes, "scan_cells")
     start = time.monotonic()
     tell = on_progress or _ignore
-    shards = find_shards(source)
+    shards = find_shards(source, settings.source)
     _require_apart(shards, into)
     with hold_run(into) as layout:
         layout.clear_temporary()
@@ -130,6 +131,7 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
             settings=settings,
             shards=shards,
             on_footer=lambda n: tell(Progress("footers", n, len(shards), seconds=time.monotonic() - start)),
+            kept=layout.footers,
         )
         if on_unknown is not None and any(plan.wanted.unknown.values()):
             on_unknown(plan.wanted.unknown)
@@ -145,7 +147,8 @@ def _require_apart(shards: Sequence[Shard], into: str | os.PathLike[str]) -> Non
     """Refuse to write a run over its own source."""
     root = Path(into).absolute()
     own = {root, *(root / name for name in ("data", "cells", "genes", "metadata", ".tahoe"))}
-    inside = [shard.path for shard in shards if Path(shard.path).absolute().parent in own]
+    local = [shard.path for shard in shards if not scheme_of(shard.path)]
+    inside = [path for path in local if Path(path).absolute().parent in own]
     if inside:
         raise ConfigError(f"{into} is the folder of the source itself ({inside[0]} is in it); name another run folder")
 
@@ -173,18 +176,25 @@ def _run(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, int]:
         return rows_done, n_done
     for folder in (launch.layout.stage("cells"), launch.layout.gene_parts):
         folder.mkdir(exist_ok=True)
-    # Closing the generator stops the workers, whatever ends the loop; only then may temporary files go.
-    with closing(run_units(scan_unit, units, launch.plan.settings.workers, gate=_versions)) as outcomes:
-        for unit, outcome in outcomes:
-            if outcome.receipt is not None:
-                launch.record_receipt(unit, outcome.receipt)
-            else:
-                launch.record_defect(unit, _defect(unit.shard.name, outcome.error))
-            n_done += 1
-            rows_done += unit.last_row - unit.first_row
-            seconds = time.monotonic() - begun
-            tell(Progress("cells", n_done, len(units), rows_done, rows_total, len(launch.quarantined), seconds))
-            launch.check_bad()
+    total, deferred = len(units), Deferred()
+    while units:
+        # Closing the generator stops the workers, whatever ends the loop; only then may temporary files go.
+        with closing(run_units(scan_unit, units, launch.plan.settings.workers, gate=_versions)) as outcomes:
+            for unit, outcome in outcomes:
+                if isinstance(outcome.error, FetchError):
+                    deferred.add(unit, outcome.error)
+                    continue
+                deferred.reached()
+                if outcome.receipt is not None:
+                    launch.record_receipt(unit, outcome.receipt)
+                else:
+                    launch.record_defect(unit, _defect(unit.shard.name, outcome.error))
+                n_done += 1
+                rows_done += unit.last_row - unit.first_row
+                seconds = time.monotonic() - begun
+                tell(Progress("cells", n_done, total, rows_done, rows_total, len(launch.quarantined), seconds))
+                launch.check_bad()
+        units = deferred.take()
     return rows_done, n_done
 
 
@@ -227,7 +237,10 @@ def _values(launch: Launch) -> dict[str, list[str]]:
     step = max(1, len(plan.shards) // LOOKED_AT)
     some = [planned.footer.shard for planned in plan.shards[::step]][:LOOKED_AT]
     there: dict[str, set[str]] = {}
-    for footer in read_footers(some, plan.settings.limits.model_dump(), values=True):
+    footers = read_footers(
+        some, plan.settings.limits.model_dump(), values=True, source=plan.settings.source, kept=launch.layout.footers
+    )
+    for footer in footers:
         if not isinstance(footer, ShardError):
             for key, column in launch.filter_columns.items():
                 there.setdefault(key, set()).update(footer.values.get(column, ()))
