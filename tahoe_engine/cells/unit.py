@@ -123,7 +123,7 @@ def scan_unit(unit: CellsUnit) -> dict[str, Any]:
     try:
         return _scan(unit)
     except ShardError as error:
-        raise hide_path(place_error(error, unit.shard), unit.shard.path) from None
+        raise hide_path(error, unit.shard.path) from None
     except MemoryError:
         raise ShardError(name, None, None, "E_LIMIT_MEMORY", "not enough memory to read it") from None
     except BaseException as error:
@@ -147,27 +147,30 @@ def _scan(unit: CellsUnit) -> dict[str, Any]:
     temporary = layout.temporary / f"{name}.{uuid4().hex}.cells"
     genes = temporary.with_suffix(".genes") if work.stats == "all" else None
     try:
-        receipt = _rust.scan_cells(
-            unit.shard.path,
-            str(temporary),
-            shard=name,
-            stats=work.stats,
-            vocabulary=vocabulary,
-            joins=joins,
-            size=found.size,
-            footer_digest=found.footer_digest,
-            pieces=found.pieces,
-            genes_part=None if genes is None else str(genes),
-            cell_lines=_set(work, "cell_lines"),
-            drugs=_set(work, "drugs"),
-            plates=_set(work, "plates"),
-            samples=_set(work, "samples"),
-            first_row=unit.first_row,
-            last_row=unit.last_row,
-            min_genes=work.min_genes,
-            bad_rows=work.bad_rows,
-            limits=work.limits,
-        )
+        try:
+            receipt = _rust.scan_cells(
+                unit.shard.path,
+                str(temporary),
+                shard=name,
+                stats=work.stats,
+                vocabulary=vocabulary,
+                joins=joins,
+                size=found.size,
+                footer_digest=found.footer_digest,
+                pieces=found.pieces,
+                genes_part=None if genes is None else str(genes),
+                cell_lines=_set(work, "cell_lines"),
+                drugs=_set(work, "drugs"),
+                plates=_set(work, "plates"),
+                samples=_set(work, "samples"),
+                first_row=unit.first_row,
+                last_row=unit.last_row,
+                min_genes=work.min_genes,
+                bad_rows=work.bad_rows,
+                limits=work.limits,
+            )
+        except ShardError as error:
+            raise place_error(error, unit.shard) from None
         # Genes first: whoever sees the part of the cells may count on both.
         if genes is not None and receipt["genes"] is not None:
             commit_part(genes, layout.gene_parts / f"{name}.parquet", receipt["genes"]["sha256"])
@@ -210,7 +213,7 @@ def _find_bytes(unit: CellsUnit, layout: Layout) -> _Bytes:
     sha256 = _verify(unit) if work.verify else None
     if shard.slice is None:
         return _Bytes(unit.size, unit.footer_digest, sha256=sha256)
-    image = build_image(shard, work.stats, work.limits)
+    image = build_image(shard, work.limits)
     return _Bytes(len(image.content), image.digest, image.pieces, sha256)
 
 

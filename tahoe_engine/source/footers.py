@@ -13,7 +13,7 @@ from tahoe_engine.schema import COLUMNS_READ
 from tahoe_engine.sections import SourceSettings
 from tahoe_engine.source.address import scheme_of
 from tahoe_engine.source.fetched import find_tail, probe_tail
-from tahoe_engine.source.images import place_error, probe_image
+from tahoe_engine.source.images import probe_image
 from tahoe_engine.source.kept import KeptTails
 from tahoe_engine.source.lines import LISTS
 from tahoe_engine.source.remote import Remote
@@ -224,7 +224,7 @@ def _read_slice(shard: Shard, limits: Mapping[str, int], *, values: bool) -> Foo
         try:
             found = probe_image(shard, limits)
         except ShardError as error:
-            return hide_path(place_error(error, shard), shard.path)
+            return hide_path(error, shard.path)
     return Footer(
         shard=shard,
         size=size,

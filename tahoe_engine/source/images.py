@@ -41,15 +41,13 @@ class Image:
         return [(0, self.content)]
 
 
-def build_image(shard: Shard, stats: str, limits: Mapping[str, int]) -> Image:
+def build_image(shard: Shard, limits: Mapping[str, int]) -> Image:
     """Convert a slice, a batch at a time.
 
     Parameters
     ----------
     shard : Shard
         With a slice.
-    stats : str
-        As in ``[cells]``: what is not read is not converted.
     limits : mapping
         The ``[limits]`` section.
 
@@ -63,7 +61,7 @@ def build_image(shard: Shard, stats: str, limits: Mapping[str, int]) -> Image:
     ShardError
         Naming the row of the source file.
     """
-    found = _probe(shard, _convert(shard, stats), limits)
+    found = _probe(shard, _convert(shard), limits)
     return Image(found[0], found[1]["footer_digest"])
 
 
@@ -87,7 +85,7 @@ def probe_image(shard: Shard, limits: Mapping[str, int]) -> Mapping[str, Any]:
     ShardError
         Naming the row of the source file.
     """
-    return _probe(shard, _convert(shard, "all"), limits, values=True)[1]
+    return _probe(shard, _convert(shard), limits, values=True)[1]
 
 
 def _probe(
@@ -96,21 +94,23 @@ def _probe(
     from tahoe_engine import _rust
 
     pieces = [(0, content)]
-    found = _rust.probe_shard(shard.path, shard.name, dict(limits), values=values, size=len(content), pieces=pieces)
+    try:
+        found = _rust.probe_shard(shard.path, shard.name, dict(limits), values=values, size=len(content), pieces=pieces)
+    except ShardError as error:
+        raise place_error(error, shard) from None
     return content, found
 
 
-def _convert(shard: Shard, stats: str) -> bytes:
+def _convert(shard: Shard) -> bytes:
     import pyarrow.parquet as pq
 
     part = shard.slice
     if part is None:
         raise AssertionError("not a slice")
     read = read_lines if part.kind == "jsonl" else read_arrow
-    columns = COLUMNS_READ[stats]
     buffer, writer = io.BytesIO(), None
     try:
-        for batch in read(shard, columns):
+        for batch in read(shard, COLUMNS_READ["all"]):
             if writer is None:
                 # Statistics of these two let a filter skip row groups; compression would cost more than it saves.
                 known = [name for name in (PLATE, SAMPLE) if name in batch.schema.names]
