@@ -139,7 +139,7 @@ def read_lines(shard: Shard, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
 
 def _parse(shard: Shard, row: int, line: bytes) -> dict[str, Any]:
     try:
-        cell = json.loads(line)
+        cell = json.loads(line.rstrip())
     except (ValueError, RecursionError) as error:
         found = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
         column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
