@@ -55,7 +55,8 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     Parameters
     ----------
     source : str, path or list of them
-        A folder, a glob, a list of files (.txt), a file, or several.
+        A folder, a glob, a list of files (.txt), a file (also ``.jsonl``), a folder saved by `datasets`, an address
+        (``hf://``, ``s3://``, ``https://``), or several.
     into : str or path-like
         The run folder. The same call again does only what is missing.
     stats : {"summary", "qc", "all"}, optional

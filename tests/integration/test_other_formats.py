@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from tahoe_engine.cells import Progress
+
 pytest.importorskip("tahoe_engine._rust", reason="the core is not built: make build")
 
 
@@ -168,6 +170,22 @@ def test_a_file_that_grew_is_refused(table: pa.Table, tmp_path: Path) -> None:
     (tmp_path / "cells.jsonl").write_text("\n".join([*lines, lines[0]]))
     with pytest.raises(StageError, match="E_INPUT_CHANGED"):
         scan(tmp_path / "cells.jsonl", tmp_path / "run", stats="summary")
+
+
+def test_a_file_that_changes_after_the_plan_is_named(table: pa.Table, tmp_path: Path) -> None:
+    write_saved(tmp_path / "saved", table[:40], files=1)
+    lines = write_lines(tmp_path / "cells.jsonl", table[:40])
+
+    def change(progress: Progress) -> None:
+        if progress.doing == "footers":
+            (tmp_path / "cells.jsonl").write_text("\n".join([*lines[1:], lines[0]]) + "\n\n")
+            (arrow,) = (tmp_path / "saved").glob("*.arrow")
+            arrow.write_bytes(arrow.read_bytes().replace(b"plate4", b"plate5"))
+
+    source = [str(tmp_path / "cells.jsonl"), str(tmp_path / "saved")]
+    report = scan(source, tmp_path / "run", on_progress=change)
+    assert set(quarantined(report).values()) == {"E_INPUT_CHANGED"}
+    assert report.n_quarantined == 2
 
 
 def test_a_folder_that_cannot_be_read_says_why(table: pa.Table, tmp_path: Path) -> None:

@@ -180,6 +180,9 @@ def test_a_file_that_changes_in_mid_read_is_named(server: Server, tmp_path: Path
 
     report = scan(source, tmp_path / "run", stats="summary", settings=chosen, on_progress=change)
     assert quarantined(report) == {source[1].rpartition("/")[2].removesuffix(".parquet"): "E_INPUT_CHANGED"}
+    # Its footer is not kept: the same command takes the file as it is now, and no other one again.
+    report = scan(source, tmp_path / "run", stats="summary", settings=chosen)
+    assert (report.n_quarantined, report.units_done) == (0, 1)
 
 
 def test_a_server_without_ranges_is_refused_before_it_sends_everything(server: Server, tmp_path: Path) -> None:
