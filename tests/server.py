@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
                 302,
                 b"",
                 {
-                    "Location": f"/cdn/{match['path']}?signature=hf-canary-signature",
+                    "Location": f"{self.owner.url.replace('127.0.0.1', 'localhost')}/cdn/{match['path']}?sig=canary",
                     "X-Repo-Commit": match["commit"],
                     "X-Linked-Etag": f'"{sha256}"',
                 },

@@ -111,8 +111,10 @@ def list_hub(address: str, hub: str, web: Web, patience: Patience) -> list[Shard
         base = f"{wanted.path}/" if wanted.path else ""
         patterns = [f"{base}data/*.parquet", f"{base}*.parquet"]
     for pattern in patterns:
-        fixed = pattern[: MAGIC.search(pattern).start()] if MAGIC.search(pattern) else pattern  # type: ignore[union-attr]
-        folder, deep = fixed.rpartition("/")[0], "/" in pattern[len(fixed.rpartition("/")[0]) + 1 :]
+        magic = MAGIC.search(pattern)
+        # What stands before the first pattern is a folder: only that is listed.
+        folder = (pattern[: magic.start()] if magic else pattern).rpartition("/")[0]
+        deep = "/" in pattern[len(folder) :].lstrip("/")
         try:
             entries = _list_tree(f"{api}/tree/{commit}", folder, deep=deep, web=web, patience=patience)
         except MissingError:

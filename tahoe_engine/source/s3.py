@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ConfigError, SourceError, escape_controls
@@ -96,7 +96,7 @@ def list_s3(address: str, source: SourceSettings, patience: Patience) -> list[Sh
     key = address.partition("://")[2].strip("/")
     patterns = [key] if key.endswith(".parquet") else [f"{key}/data/*.parquet", f"{key}/*.parquet"]
     for pattern in patterns:
-        found: dict[str, Any] = patience.ask(lambda pattern=pattern: _told(lambda: system.glob(pattern, detail=True)))  # type: ignore[misc]
+        found: dict[str, Any] = patience.ask(partial(_told, partial(system.glob, pattern, detail=True)))
         shards = [
             Shard("", f"s3://{name}", size=int(facts["size"]), version=f"etag:{facts['ETag']}")
             for name, facts in sorted(found.items())

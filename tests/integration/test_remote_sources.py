@@ -111,6 +111,21 @@ def test_the_hub_is_pinned_to_a_commit_and_listed_page_by_page(server: Server, a
     assert len(resolved) == 2 * len(shards)
 
 
+def test_a_token_goes_to_the_hub_and_nowhere_else(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    monkeypatch.setattr("tahoe_engine.source.hub.find_token", lambda: "canary-token")
+    scan("hf://datasets/o/n", tmp_path / "run", stats="summary", settings=settings(f"source.hub={server.url}"))
+    for request in server.requests:
+        assert request.headers.get("authorization") == (
+            None if request.path.startswith("/cdn/") else "Bearer canary-token"
+        )
+    assert "canary" not in caplog.text
+    for path in (tmp_path / "run").rglob("*"):
+        assert not path.is_file() or b"canary" not in path.read_bytes(), path
+
+
 def test_the_hub_s_own_sha256_is_verified_where_whole_files_are_asked_for(server: Server, tmp_path: Path) -> None:
     chosen = settings(f"source.hub={server.url}", "source.verify_inputs=true")
     report = scan("hf://datasets/o/n", tmp_path / "run", settings=chosen)

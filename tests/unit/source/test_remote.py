@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +49,7 @@ def fail(error: PassingError) -> object:
 def test_waits_grow_and_are_spread_by_chance() -> None:
     for dice, expected in ((0.0, [0.25, 0.5, 1.0, 2.0]), (1.0, [0.5, 1.0, 2.0, 4.0])):
         waited: list[float] = []
-        patience = Patience(4, 100, sleep=waited.append, dice=lambda dice=dice: dice)  # type: ignore[misc]
+        patience = Patience(4, 100, sleep=waited.append, dice=partial(float, dice))
         with pytest.raises(ExhaustedError, match="HTTP 503, 5 times"):
             patience.ask(lambda: fail(PassingError("HTTP 503")))
         assert waited == expected
