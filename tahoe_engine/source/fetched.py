@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import FetchError, ShardError, escape_controls
@@ -55,7 +56,9 @@ def find_tail(shard: Shard, remote: Remote, kept: KeptTails | None, limits: Mapp
         except Trouble as trouble:
             raise as_source_error(shard.path, trouble) from None
         if kept is not None:
-            kept.keep(found)
+            # Keeping saves a request; a full disk is told by what must be written.
+            with suppress(OSError):
+                kept.keep(found)
     return found
 
 

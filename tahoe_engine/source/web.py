@@ -28,6 +28,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 PASSING = (408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524, 529)
 MAX_REDIRECTS = 5
 CHUNK = 1 << 18
+QUERY = "/?%:@!$&'()*+,;=~-._"  # stays as it is: a signature covers it letter by letter
 SLOWEST = 1 << 14  # bytes a second; slower than this, an answer is given up
 AGENT = "tahoe-engine"
 OK, PARTIAL, CHANGED, NO_SUCH_RANGE = 200, 206, 412, 416
@@ -44,7 +45,7 @@ class Answer:
     headers : dict
         In lower case, of the last answer.
     first_headers : dict
-        Of the first answer: the hub says what a file is before it sends one elsewhere.
+        Of the redirects, where there were any: the hub says what a file is before it sends one elsewhere.
     body : bytes
         Of a 200 or 206.
     location : str
@@ -97,16 +98,16 @@ class Web:
         PassingError, MissingError, RefusedError
             With a reason that holds no address.
         """
-        first: dict[str, str] = {}
+        said: dict[str, str] = {}
         first_host = urlsplit(url).netloc
-        for step in range(MAX_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             sent = {"User-Agent": AGENT, "Accept-Encoding": "identity", **(headers or {})}
             if token and urlsplit(url).netloc == first_host:
                 sent["Authorization"] = f"Bearer {token}"
             status, found, body = self._ask(url, most, sent)
-            first = found if step == 0 else first
             if status not in REDIRECTS:
-                return Answer(status, found, first, body, url)
+                return Answer(status, found, said or found, body, url)
+            said = {**found, **said}
             target = urljoin(url, found.get("location", ""))
             parts = urlsplit(target)
             if not parts.netloc or parts.scheme not in WEB or (url.startswith("https") and parts.scheme != "https"):
@@ -118,7 +119,9 @@ class Web:
         parts = urlsplit(url)
         key = (parts.scheme, parts.netloc)
         # What users write may hold blanks and umlauts; what is quoted already stays as it is.
-        target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (f"?{parts.query}" if parts.query else "")
+        target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (
+            f"?{quote(parts.query, safe=QUERY)}" if parts.query else ""
+        )
         while True:
             connection, kept = self._take(key)
             try:
@@ -129,6 +132,9 @@ class Web:
                 if kept and not isinstance(error, TimeoutError):
                     continue  # the server had closed a connection that lay idle: no fault
                 raise PassingError(_name(error)) from None
+            except UnicodeError:
+                connection.close()
+                raise RefusedError("the host's name is none") from None
             except BaseException:
                 connection.close()
                 raise

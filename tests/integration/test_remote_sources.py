@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
+import tahoe_engine as te
 from runs import published, quarantined, scan
 from server import COMMIT, Server
 from tahoe_engine.config import load_settings
@@ -237,6 +239,21 @@ def test_what_is_no_source_is_said_without_secrets(server: Server, tmp_path: Pat
     with pytest.raises(SourceError, match=said) as caught:
         scan(address.format(url=server.url), tmp_path / "run", settings=settings())
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_worker_processes_fetch_and_convert_too(server: Server, atlas: Path, tmp_path: Path) -> None:
+    first, second, third, *rest = sorted((atlas / "data").iterdir())
+    lines = tmp_path / f"{second.stem}.jsonl"
+    lines.write_text("".join(f"{json.dumps(row)}\n" for row in pq.read_table(second).to_pylist()))
+    source = [*list_of(server, "?sig=canary")[:1], str(lines), str(third), *map(str, rest)]
+    scan(atlas / "data", tmp_path / "local")
+    scan(source, tmp_path / "run", workers=2, settings=settings())
+    assert server.sent > 0
+    assert first.stem in te.Run(tmp_path / "run").table("cells").collect()["shard"].unique().to_list()
+    for name in ("cells", "genes"):
+        local, mixed = (te.Run(tmp_path / run).table(name).collect() for run in ("local", "run"))
+        assert mixed.equals(local)
 
 
 @pytest.mark.usefixtures("waits")
