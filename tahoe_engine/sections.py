@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Names = tuple[str, ...]
+LARGEST = 2**63 - 1  # the core counts in 64 bits, and the entries of a list in 32
 
 
 class Section(BaseModel):
@@ -49,8 +50,11 @@ class CellsSettings(Section):
     @field_validator("cell_lines", "drugs", "plates", "samples", mode="before")
     @classmethod
     def _as_names(cls, value: object) -> object:
-        # TOML knows lists only, and plates = 4 is what people write.
-        items = value if isinstance(value, (list, tuple)) else (value,)
+        # TOML knows lists only; plates = 4 and plates=4,6 are what people write. A name with a comma needs a list.
+        text = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
+        items = value if isinstance(value, (list, tuple)) else text
+        if any(isinstance(item, bool) for item in items):
+            raise ValueError("a name is text or a number")
         return tuple(str(item) if isinstance(item, int) else item for item in items)
 
     @field_validator("rows")
@@ -74,15 +78,15 @@ class WorkersSettings(Section):
 class LimitsSettings(Section):
     """What a shard may ask for before it is called hostile; checked before memory is taken."""
 
-    footer_bytes: Annotated[int, Field(ge=1024)] = 64 << 20
-    columns: Annotated[int, Field(ge=1)] = 4096
-    row_groups: Annotated[int, Field(ge=1)] = 65_536
-    rows: Annotated[int, Field(ge=1)] = 1 << 21
-    list_length: Annotated[int, Field(ge=1)] = 262_144
-    string_bytes: Annotated[int, Field(ge=1)] = 65_536
-    batch_bytes: Annotated[int, Field(ge=1 << 16)] = 256 << 20
-    page_bytes: Annotated[int, Field(ge=1 << 16)] = 64 << 20
-    distinct: Annotated[int, Field(ge=1)] = 1 << 20
+    footer_bytes: Annotated[int, Field(ge=1024, le=LARGEST)] = 64 << 20
+    columns: Annotated[int, Field(ge=1, le=LARGEST)] = 4096
+    row_groups: Annotated[int, Field(ge=1, le=LARGEST)] = 65_536
+    rows: Annotated[int, Field(ge=1, le=LARGEST)] = 1 << 21
+    list_length: Annotated[int, Field(ge=1, le=2**32 - 1)] = 262_144
+    string_bytes: Annotated[int, Field(ge=1, le=LARGEST)] = 65_536
+    batch_bytes: Annotated[int, Field(ge=1 << 16, le=LARGEST)] = 256 << 20
+    page_bytes: Annotated[int, Field(ge=1 << 16, le=LARGEST)] = 64 << 20
+    distinct: Annotated[int, Field(ge=1, le=LARGEST)] = 1 << 20
 
 
 class RunSettings(Section):

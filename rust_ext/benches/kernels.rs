@@ -14,7 +14,7 @@ use tahoe_core::hybrid::Piece;
 use tahoe_core::layout::{Leaf, find_layout};
 use tahoe_core::levels::RowShape;
 use tahoe_core::limits::Limits;
-use tahoe_core::moments::{judge, summarize};
+use tahoe_core::moments::{judge, scale, summarize};
 use tahoe_core::pages::ColumnPages;
 use tahoe_core::request::{ScanRequest, Stats};
 use tahoe_core::scan::compute;
@@ -151,7 +151,7 @@ fn steps(criterion: &mut Criterion, store: &Memory, vocabulary: &Vocabulary) {
         ("check, summarize, judge, genes", 3),
     ] {
         steps.bench_function(name, |b| {
-            let mut spectrum = Vec::new();
+            let (mut spectrum, mut scaled) = (Vec::new(), Vec::new());
             b.iter(|| {
                 let mut sum = 0_u64;
                 for (start, end) in &bounds {
@@ -160,10 +160,11 @@ fn steps(criterion: &mut Criterion, store: &Memory, vocabulary: &Vocabulary) {
                         .unwrap();
                     let total = if level > 0 { summarize(&row).total_counts } else { 1 };
                     if level > 1 {
-                        sum += judge(&row, total, checker.counts(), vocabulary).total_counts_mt;
+                        scale(row.spectrum, total, &mut scaled);
+                        sum += judge(&row, total, &scaled, checker.counts(), vocabulary).total_counts_mt;
                     }
                     if level > 2 {
-                        moments.add(&row, total, checker.counts().len());
+                        moments.add(&row, &scaled, checker.counts().len());
                     }
                     sum += total;
                 }

@@ -4,7 +4,7 @@ use crate::error::Code;
 use crate::hybrid::Piece;
 use crate::spectrum::{Bin, Histogram};
 use crate::values::{Value, bad_value};
-use crate::vocabulary::{MARKER, OUTSIDE, Vocabulary};
+use crate::vocabulary::{BEYOND, MARKER, Vocabulary};
 
 /// What is odd about a row without being wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +72,7 @@ impl Checker {
 
     /// Forgets the dictionaries of the last row group.
     pub fn forget(&mut self) {
+        self.histogram.forget();
         self.values.clear();
         self.counts.clear();
         self.dense.clear();
@@ -98,17 +99,19 @@ impl Checker {
     #[inline]
     pub fn to_dense(&self, genes: &mut [u32]) {
         for gene in genes {
-            *gene = self.dense.get(*gene as usize).copied().unwrap_or(OUTSIDE);
+            *gene = self.dense.get(*gene as usize).copied().unwrap_or(BEYOND);
         }
     }
 
-    /// Checks a row of which only the values are known; its histogram was filled, `first` is its first code.
+    /// Checks a row of which only the values are known; its histogram was filled, `first` is its first
+    /// code, `codes` are all of them where they are at hand.
     ///
     /// # Errors
     /// The code and a sentence for the first kind of defect found.
     pub fn check_values<'a>(
         &mut self,
         first: Option<u32>,
+        codes: Option<&[u32]>,
         entries: u32,
         spectrum: &'a mut Vec<Bin>,
     ) -> Result<Row<'a>, RowDefect> {
@@ -117,7 +120,7 @@ impl Checker {
             self.histogram.take_one(code);
         }
         let entries = entries.saturating_sub(u32::from(marker));
-        let mut oddities = self.finish(None, spectrum)?;
+        let mut oddities = self.finish(codes, spectrum)?;
         oddities.no_marker = !marker;
         oddities.empty = entries == 0;
         Ok(Row { genes: &[], codes: &[], ascending: true, spectrum, entries, oddities })
@@ -166,6 +169,9 @@ impl Checker {
         let ascending = descents == 0;
         if ascending && genes.last().is_none_or(|last| (*last as usize) < vocabulary.len()) {
             return Ok(true);
+        }
+        if genes.contains(&BEYOND) {
+            return Err((Code::Decode, "a gene index beyond its dictionary".to_owned()));
         }
         if genes.contains(&MARKER) {
             return Err((Code::SentinelPosition, "the marker token is not the first entry".to_owned()));

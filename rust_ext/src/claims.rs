@@ -12,7 +12,7 @@ use crate::error::{Code, Defect, Result};
 use crate::limits::Limits;
 use crate::thrift::{Compact, broken};
 
-const MAX_DEPTH: u8 = 8;
+const MAX_DEPTH: u8 = 16;
 
 /// The sizes that a page header claims.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,8 +33,8 @@ struct PageClaim {
 /// `E_DECODE` for a header that is none or a page beyond the chunk; `E_LIMIT_MEMORY` for a page
 /// that would decompress beyond `limits.page_bytes`; `E_LIMIT_STRING` for a dictionary of `texts` in
 /// which one must be too long.
-pub fn check_pages(chunk: &[u8], codec: CompressionCodec, texts: bool, limits: &Limits) -> Result<()> {
-    let mut at = 0_usize;
+pub fn check_pages(chunk: &[u8], texts: bool, limits: &Limits) -> Result<()> {
+    let (mut at, mut total) = (0_usize, 0_u64);
     while at < chunk.len() {
         let mut reader = Compact { data: chunk, at };
         let claim = reader.page_claim()?;
@@ -47,6 +47,13 @@ pub fn check_pages(chunk: &[u8], codec: CompressionCodec, texts: bool, limits: &
             return Err(Defect::new(
                 Code::LimitMemory,
                 format!("a page of {uncompressed} bytes; the limit is {}", limits.page_bytes),
+            ));
+        }
+        total = total.saturating_add(uncompressed);
+        if total > limits.batch_bytes.saturating_mul(4) {
+            return Err(Defect::new(
+                Code::LimitMemory,
+                format!("the pages of one column chunk claim {total} bytes"),
             ));
         }
         let entries = claim.entries.map(|n| u64::try_from(n).unwrap_or(0));
@@ -64,23 +71,42 @@ pub fn check_pages(chunk: &[u8], codec: CompressionCodec, texts: bool, limits: &
             }
         }
         let end = reader.at.saturating_add(compressed);
-        let Some(page) = chunk.get(reader.at..end) else {
+        if end > chunk.len() {
             return Err(Defect::new(Code::Decode, "a page reaches beyond its column chunk"));
-        };
-        if !claim.stored {
-            let levels = usize::try_from(claim.levels).unwrap_or(usize::MAX).min(page.len());
-            check_inflation(page.get(levels..).unwrap_or_default(), codec, uncompressed)?;
         }
         at = end;
     }
     Ok(())
 }
 
-/// Makes sure that a page does not grow beyond its claim. Only codecs that the `parquet` crate reads
-/// to their end, however far that is, need it.
-fn check_inflation(page: &[u8], codec: CompressionCodec, claim: u64) -> Result<()> {
+/// Makes sure that no page of a chunk grows beyond its claim. Only codecs that the `parquet` crate
+/// reads to their end, however far that is, need it.
+///
+/// # Errors
+/// `E_LIMIT_MEMORY` for a page that does; the claims were checked before.
+pub fn check_inflation(chunk: &[u8], codec: CompressionCodec) -> Result<()> {
+    if !matches!(codec, CompressionCodec::GZIP | CompressionCodec::BROTLI | CompressionCodec::LZ4) {
+        return Ok(());
+    }
+    let mut at = 0_usize;
+    while at < chunk.len() {
+        let mut reader = Compact { data: chunk, at };
+        let claim = reader.page_claim()?;
+        let end = reader.at.saturating_add(usize::try_from(claim.compressed).map_err(|_| broken())?);
+        let levels = usize::try_from(claim.levels).unwrap_or(usize::MAX);
+        let page = chunk.get(reader.at.saturating_add(levels).min(end)..end).ok_or_else(broken)?;
+        if !claim.stored {
+            check_page(page, codec, u64::try_from(claim.uncompressed).unwrap_or(0))?;
+        }
+        at = end;
+    }
+    Ok(())
+}
+
+fn check_page(page: &[u8], codec: CompressionCodec, claim: u64) -> Result<()> {
     let mut reader: Box<dyn Read + '_> = match codec {
         CompressionCodec::GZIP => Box::new(flate2::read::MultiGzDecoder::new(page)),
+        CompressionCodec::LZ4 => Box::new(lz4_flex::frame::FrameDecoder::new(page)),
         CompressionCodec::BROTLI => Box::new(brotli::Decompressor::new(page, 4_096)),
         _ => return Ok(()),
     };
@@ -103,58 +129,86 @@ fn check_inflation(page: &[u8], codec: CompressionCodec, claim: u64) -> Result<(
     }
 }
 
+/// Column chunks of a file: the crate keeps more than a kilobyte of each.
+const MAX_CHUNKS: u64 = 1 << 18;
 /// Groups within groups of a schema.
 const MAX_NESTING: usize = 32;
 
 /// Checks the schema of a footer: how many elements, how deep.
 ///
 /// # Errors
-/// `E_FOOTER` for a footer that is none, `E_LIMIT_COLUMNS` for one beyond the limits.
+/// `E_FOOTER` for a footer that is none, `E_LIMIT_COLUMNS` and `E_LIMIT_ROW_GROUPS` for one beyond the
+/// limits, `E_ENCRYPTED`.
 pub fn check_schema(footer: &[u8], limits: &Limits) -> Result<()> {
     walk_schema(footer, limits).map_err(|d| match d.code {
-        Code::LimitColumns => d,
+        Code::LimitColumns | Code::LimitRowGroups | Code::Encrypted => d,
         _ => Defect::new(Code::Footer, "the footer cannot be read"),
     })
 }
 
 fn walk_schema(footer: &[u8], limits: &Limits) -> Result<()> {
     let mut reader = Compact { data: footer, at: 0 };
-    let mut last = 0;
+    let (mut last, mut leaves, mut groups) = (0, 0_u64, 0_u64);
     while let Some((id, kind)) = reader.field(&mut last)? {
-        if (id, kind) != (2, 9) {
-            reader.pass(kind, MAX_DEPTH)?;
-            continue;
-        }
-        let head = reader.byte()?;
-        let elements = if head >> 4 == 15 { reader.varint()? } else { u64::from(head >> 4) };
-        // Tahoe has three elements to a list column and one to a text.
-        if elements > limits.columns.saturating_mul(4) {
-            return Err(Defect::new(Code::LimitColumns, format!("a schema of {elements} elements")));
-        }
-        // Children still to come, of each group that is open.
-        let mut open: Vec<i64> = Vec::new();
-        for _ in 0..elements {
-            let children = reader.children()?;
-            if children > 0 {
-                open.push(children);
-            } else {
-                while let Some(left) = open.last_mut() {
-                    *left = left.saturating_sub(1);
-                    if *left > 0 {
-                        break;
-                    }
-                    open.pop();
+        match (id, kind) {
+            (2, 9) => leaves = walk_elements(&mut reader, limits)?,
+            (4, 9) => {
+                let start = reader.at;
+                groups = reader.list_size()?;
+                if groups > limits.row_groups {
+                    return Err(Defect::new(
+                        Code::LimitRowGroups,
+                        format!("{groups} row groups; the limit is {}", limits.row_groups),
+                    ));
                 }
+                reader.at = start;
+                reader.pass(kind, MAX_DEPTH)?;
             }
-            if open.len() > MAX_NESTING {
-                return Err(Defect::new(
-                    Code::LimitColumns,
-                    format!("groups within groups, more than {MAX_NESTING} deep"),
-                ));
-            }
+            (8, _) => return Err(Defect::new(Code::Encrypted, "encrypted Parquet is not read")),
+            _ => reader.pass(kind, MAX_DEPTH)?,
         }
     }
+    if groups.saturating_mul(leaves) > MAX_CHUNKS {
+        return Err(Defect::new(
+            Code::LimitRowGroups,
+            format!("{groups} row groups of {leaves} columns: more than {MAX_CHUNKS} column chunks"),
+        ));
+    }
     Ok(())
+}
+
+/// The elements of a schema: how many are leaves.
+fn walk_elements(reader: &mut Compact<'_>, limits: &Limits) -> Result<u64> {
+    let elements = reader.list_size()?;
+    // Tahoe has three elements to a list column and one to a text.
+    if elements > limits.columns.saturating_mul(4) {
+        return Err(Defect::new(Code::LimitColumns, format!("a schema of {elements} elements")));
+    }
+    let mut leaves = 0_u64;
+    // Children still to come, of each group that is open.
+    let mut open: Vec<i64> = Vec::new();
+    for _ in 0..elements {
+        let children = reader.children()?;
+        if children > 0 {
+            open.push(children);
+        } else {
+            leaves = leaves.saturating_add(1);
+            while let Some(left) = open.last_mut() {
+                *left = left.saturating_sub(1);
+                if *left > 0 {
+                    break;
+                }
+                open.pop();
+            }
+        }
+        if open.len() > MAX_NESTING {
+            return Err(Defect::new(
+                Code::LimitColumns,
+                format!("groups within groups, more than {MAX_NESTING} deep"),
+            ));
+        }
+    }
+    Ok(leaves)
 }
 
 impl Compact<'_> {
@@ -228,16 +282,13 @@ mod tests {
 
     #[test]
     fn a_small_page_passes() {
-        assert!(check_pages(&SMALL, CompressionCodec::SNAPPY, false, &Limits::default()).is_ok());
+        assert!(check_pages(&SMALL, false, &Limits::default()).is_ok());
     }
 
     #[test]
     fn a_page_beyond_the_limit_is_refused_before_it_is_read() {
         let limits = Limits { page_bytes: 9, ..Limits::default() };
-        assert_eq!(
-            check_pages(&SMALL, CompressionCodec::SNAPPY, false, &limits).unwrap_err().code,
-            Code::LimitMemory
-        );
+        assert_eq!(check_pages(&SMALL, false, &limits).unwrap_err().code, Code::LimitMemory);
     }
 
     #[test]
@@ -251,7 +302,8 @@ mod tests {
         let mut chunk = vec![0x15, 0x00, 0x15, 0x14, 0x15];
         chunk.extend([(size & 0x3f) << 1 | 0x80, size >> 6, 0x00]);
         chunk.extend(body);
-        let defect = check_pages(&chunk, CompressionCodec::GZIP, false, &Limits::default()).unwrap_err();
+        assert!(check_pages(&chunk, false, &Limits::default()).is_ok());
+        let defect = check_inflation(&chunk, CompressionCodec::GZIP).unwrap_err();
         assert_eq!(defect.code, Code::LimitMemory, "{defect}");
     }
 
@@ -267,17 +319,8 @@ mod tests {
 
     #[test]
     fn a_page_beyond_its_chunk_is_refused() {
-        assert_eq!(
-            check_pages(&SMALL[..9], CompressionCodec::SNAPPY, false, &Limits::default()).unwrap_err().code,
-            Code::Decode
-        );
-        assert_eq!(
-            check_pages(&[0; 16], CompressionCodec::SNAPPY, false, &Limits::default()).unwrap_err().code,
-            Code::Decode
-        );
-        assert_eq!(
-            check_pages(&[0xff; 64], CompressionCodec::SNAPPY, false, &Limits::default()).unwrap_err().code,
-            Code::Decode
-        );
+        assert_eq!(check_pages(&SMALL[..9], false, &Limits::default()).unwrap_err().code, Code::Decode);
+        assert_eq!(check_pages(&[0; 16], false, &Limits::default()).unwrap_err().code, Code::Decode);
+        assert_eq!(check_pages(&[0xff; 64], false, &Limits::default()).unwrap_err().code, Code::Decode);
     }
 }

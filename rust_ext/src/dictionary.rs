@@ -90,6 +90,7 @@ impl Dictionary {
                 format!("a text of {} bytes; the limit is {}", text.len(), limits.string_bytes),
             ));
         }
+        new_code(self.texts.len(), limits)?;
         self.text_bytes = self.text_bytes.saturating_add(text.len()).saturating_add(size_of::<Bytes>());
         if self.text_bytes as u64 > limits.batch_bytes {
             return Err(Defect::new(

@@ -141,7 +141,8 @@ fn check_counts(meta: &ParquetMetaData, limits: &Limits) -> Result<()> {
 fn check_lists(group: &RowGroupMetaData, limits: &Limits) -> Result<()> {
     let most = group.num_rows().cast_unsigned().saturating_mul(limits.list_length);
     for column in group.columns() {
-        let values = u64::try_from(column.num_values()).unwrap_or(u64::MAX);
+        let values = u64::try_from(column.num_values())
+            .map_err(|_| Defect::new(Code::Footer, "a column chunk of a negative number of values"))?;
         if column.column_descr().max_rep_level() > 0 && values > most.max(limits.list_length) {
             return Err(Defect::new(
                 Code::LimitListLength,

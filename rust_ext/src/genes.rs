@@ -5,7 +5,7 @@
 //! cell and the count only, so it is worked out once for each bin of the cell's spectrum.
 
 use crate::cells::Row;
-use crate::moments::{CP_SCALE, LOG_SCALE, cp10k, quantize};
+use crate::moments::Scaled;
 use crate::sums::GeneSums;
 use crate::wide::add_entries_wide;
 
@@ -38,15 +38,15 @@ impl GeneMoments {
         Self { genes, lines: Vec::new(), sums: Vec::new(), terms: Vec::new(), rows: 0 }
     }
 
-    /// Adds a row whose total is known; `codes` is the number of value codes.
-    pub fn add(&mut self, row: &Row<'_>, total: u64, codes: usize) {
+    /// Adds a row; `scaled` are the bins of its spectrum, `codes` is the number of value codes.
+    pub fn add(&mut self, row: &Row<'_>, scaled: &[Scaled], codes: usize) {
         self.lines.resize(self.genes, Line::default());
         if self.terms.len() < codes {
             self.terms.resize(codes, Line::default());
         }
-        for bin in row.spectrum {
+        for (bin, scaled) in row.spectrum.iter().zip(scaled) {
             if let Some(line) = self.terms.get_mut(bin.code as usize) {
-                *line = contribution(bin.value, total);
+                *line = contribution(bin.value, *scaled);
             }
         }
         add_entries_wide(&mut self.lines, &self.terms, row.genes, row.codes);
@@ -95,13 +95,11 @@ fn join(low: u64, high: u64) -> u128 {
     u128::from(low).wrapping_add(u128::from(high) << SPLIT)
 }
 
-/// What one entry of `value` molecules in a cell of `total` adds to its gene.
-fn contribution(value: u32, total: u64) -> Line {
+/// What one entry of `value` molecules adds to its gene.
+fn contribution(value: u32, Scaled { cp, log, .. }: Scaled) -> Line {
     if value == 0 {
         return Line::default();
     }
-    let scaled = cp10k(value, total);
-    let (cp, log) = (quantize(scaled, CP_SCALE), quantize(libm::log1p(scaled), LOG_SCALE));
     let ((cp_low, cp_high), (log_low, log_high)) = (split(cp), split(log));
     Line([1, u64::from(value), cp, cp_low, cp_high, log, log_low, log_high])
 }
@@ -123,6 +121,7 @@ pub(crate) fn add_entries(lines: &mut [Line], terms: &[Line], genes: &[u32], cod
 mod tests {
     use super::*;
     use crate::cells::Oddities;
+    use crate::moments::{CP_SCALE, quantize, scale};
     use crate::spectrum::Bin;
     use crate::sums::mean_and_variance;
 
@@ -142,8 +141,12 @@ mod tests {
         // Gene 0: 1 of 4 molecules, then absent; gene 1: 3 of 4, then 2 of 2.
         let mut moments = GeneMoments::new(3);
         let one = [Bin { value: 1, times: 1, code: 0 }, Bin { value: 3, times: 1, code: 1 }];
-        moments.add(&row(&[0, 1], &[0, 1], &one), 4, 2);
-        moments.add(&row(&[1], &[0], &[Bin { value: 2, times: 1, code: 0 }]), 2, 2);
+        let mut scaled = Vec::new();
+        scale(&one, 4, &mut scaled);
+        moments.add(&row(&[0, 1], &[0, 1], &one), &scaled, 2);
+        let two = [Bin { value: 2, times: 1, code: 0 }];
+        scale(&two, 2, &mut scaled);
+        moments.add(&row(&[1], &[0], &two), &scaled, 2);
         let sums = moments.finish();
         assert_eq!((sums[0].n_cells, sums[0].total_counts), (1, 1));
         assert_eq!((sums[1].n_cells, sums[1].total_counts), (2, 5));
@@ -159,8 +162,11 @@ mod tests {
         // Cells of a single gene have the largest CP10k there is.
         let mut moments = GeneMoments::new(1);
         let n = u64::from(CARRY_AFTER) * 2 + 5;
+        let seven = [Bin { value: 7, times: 1, code: 0 }];
+        let mut scaled = Vec::new();
+        scale(&seven, 7, &mut scaled);
         for _ in 0..n {
-            moments.add(&row(&[0], &[0], &[Bin { value: 7, times: 1, code: 0 }]), 7, 1);
+            moments.add(&row(&[0], &[0], &seven), &scaled, 1);
         }
         let sums = moments.finish();
         let q = u128::from(quantize(TARGET_ALL, CP_SCALE));

@@ -65,7 +65,7 @@ impl Default for Limits {
             footer_bytes: 64 << 20,
             columns: 4_096,
             row_groups: 65_536,
-            rows: 1 << 21,
+            rows: 1 << 20,
             list_length: 262_144,
             string_bytes: 65_536,
             batch_bytes: 256 << 20,

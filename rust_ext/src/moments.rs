@@ -35,6 +35,30 @@ pub fn quantize(value: f64, scale: f64) -> u64 {
     libm::rint(value * scale) as u64
 }
 
+/// A count scaled by the total of its cell, in fixed point.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scaled {
+    /// CP10k in multiples of 1 / [`CP_SCALE`].
+    pub cp: u64,
+    /// log1p(CP10k) in multiples of 1 / [`LOG_SCALE`].
+    pub log: u64,
+    /// log1p(CP10k) before it was rounded to fixed point.
+    pub real_log: f64,
+}
+
+/// Scales each bin of a spectrum; a cell without counts scales to zeros.
+pub fn scale(spectrum: &[Bin], total: u64, out: &mut Vec<Scaled>) {
+    out.clear();
+    out.extend(spectrum.iter().map(|bin| {
+        if bin.value == 0 || total == 0 {
+            return Scaled::default();
+        }
+        let cp = cp10k(bin.value, total);
+        let log = libm::log1p(cp);
+        Scaled { cp: quantize(cp, CP_SCALE), log: quantize(log, LOG_SCALE), real_log: log }
+    }));
+}
+
 /// What the values alone tell of a cell (`--stats summary`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
@@ -109,24 +133,40 @@ pub fn summarize(row: &Row<'_>) -> Summary {
     }
 }
 
-/// The quality statistics of a row whose total is known.
+/// The quality statistics of a row whose total is known; `scaled` are the bins of its spectrum.
 #[must_use]
-pub fn judge(row: &Row<'_>, total: u64, values: &[u32], vocabulary: &Vocabulary) -> Quality {
+pub fn judge(
+    row: &Row<'_>,
+    total: u64,
+    scaled: &[Scaled],
+    values: &[u32],
+    vocabulary: &Vocabulary,
+) -> Quality {
     let zeros = row.oddities.zeros;
     let mito = mitochondrial(row, values, vocabulary);
     let share = |part: u64| (total > 0).then(|| 100.0 * part as f64 / total as f64);
-    let log_sum = row.spectrum.iter().filter(|bin| bin.value > 0).fold(0_u64, |sum, bin| {
-        let term = quantize(libm::log1p(cp10k(bin.value, total)), LOG_SCALE);
-        sum.wrapping_add(term.wrapping_mul(u64::from(bin.times)))
-    });
     Quality {
         n_genes_by_counts: row.entries.saturating_sub(zeros),
         log1p_total_counts: libm::log1p(total as f64),
         total_counts_mt: mito,
         pct_counts_mt: share(mito),
         pct_counts_in_top_50_genes: share(top_counts(row.spectrum)),
-        mean_log1p_cp10k: log_sum as f64 / LOG_SCALE / vocabulary.len().max(1) as f64,
+        mean_log1p_cp10k: log_sum(row.spectrum, scaled) / vocabulary.len().max(1) as f64,
     }
+}
+
+/// Sum of log1p(CP10k) over the entries, in the order of the counts. Two codes may stand for one count
+/// (a dictionary may repeat itself): they are put together first, so that the encoding does not show.
+fn log_sum(spectrum: &[Bin], scaled: &[Scaled]) -> f64 {
+    let (mut sum, mut last, mut times) = (0.0, (0, 0.0), 0_u64);
+    for (bin, scaled) in spectrum.iter().zip(scaled) {
+        if bin.value != last.0 {
+            sum += times as f64 * last.1;
+            (last, times) = ((bin.value, scaled.real_log), 0);
+        }
+        times = times.wrapping_add(u64::from(bin.times));
+    }
+    sum + times as f64 * last.1
 }
 
 /// Sum of the [`TOP`] largest entries.

@@ -50,6 +50,8 @@ pub struct ColumnPages {
     levels: Option<Levels>,
     row: Option<OpenRow>,
     rows: u64,
+    /// Rows of the row group that no page of a flat column has claimed yet.
+    unclaimed: u64,
     bytes: u64,
     scratch: Vec<u32>,
 }
@@ -83,6 +85,7 @@ impl ColumnPages {
             levels: None,
             row: None,
             rows: 0,
+            unclaimed: rows as u64,
             bytes: length,
             scratch: Vec::new(),
         })
@@ -252,6 +255,10 @@ impl ColumnPages {
         encoding: Encoding,
     ) -> Result<()> {
         let left = num_values as usize;
+        if !self.leaf.in_list {
+            let more = || Defect::new(Code::Decode, "a column has more values than its row group has rows");
+            self.unclaimed = self.unclaimed.checked_sub(u64::from(num_values)).ok_or_else(more)?;
+        }
         let values = if matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY) {
             let width = if rest.is_empty() { 0 } else { rest.get_u8() };
             Values::Indices(Hybrid::new(rest, width)?)

@@ -14,6 +14,7 @@ use crate::error::{Code, Defect, Failure, Result};
 use crate::footer::{Footer, read_footer};
 use crate::genes::GeneMoments;
 use crate::layout::{Layout, MOA, find_layout};
+use crate::moments::Scaled;
 use crate::needs::{asked_rows, excluded};
 use crate::partials::gene_table;
 use crate::request::{KEYS, Receipt, ScanRequest, Stats, Tables};
@@ -64,6 +65,7 @@ struct Scan<'a> {
     categories: [Category; 5],
     columns: CellColumns,
     genes: Option<GeneMoments>,
+    scaled: Vec<Scaled>,
     last_sample: Option<u32>,
     runs: Vec<(u32, u64, u64)>,
     nulls: u64,
@@ -99,6 +101,7 @@ impl<'a> Scan<'a> {
             categories,
             columns: CellColumns::new(request.stats),
             genes: (request.stats == Stats::All).then(|| GeneMoments::new(request.vocabulary.len())),
+            scaled: vec![],
             last_sample: None,
             runs: vec![],
             nulls: 0,
@@ -156,12 +159,6 @@ impl<'a> Scan<'a> {
                 return Err(Defect::new(Code::Decode, "a column has more rows than its row group"));
             }
         }
-        self.nulls = group
-            .texts
-            .iter()
-            .flatten()
-            .fold(self.nulls, |sum, t| sum.saturating_add(t.nulls))
-            .saturating_add(group.ids.nulls);
         Ok(())
     }
 

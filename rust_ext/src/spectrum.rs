@@ -36,6 +36,11 @@ impl Histogram {
         std::mem::take(&mut self.beyond)
     }
 
+    /// Gives its room back: the next row group may have fewer codes.
+    pub fn forget(&mut self) {
+        self.lanes.clear();
+    }
+
     /// Adds a piece of a row.
     #[inline]
     pub fn add(&mut self, piece: Piece<'_>) {

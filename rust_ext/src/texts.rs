@@ -10,6 +10,10 @@ use crate::limits::Limits;
 use crate::pages::ColumnPages;
 use crate::store::Store;
 
+/// What a category takes beside its text.
+const CATEGORY_BYTES: usize = 128;
+/// Global category of a local code that no row had yet.
+const UNSEEN: u32 = u32::MAX;
 /// The category of a null text, before it is read as ''.
 const NULL: u32 = u32::MAX;
 
@@ -23,6 +27,7 @@ pub struct Category {
     pub rows: Vec<u64>,
     strip: bool,
     index: HashMap<String, u32>,
+    bytes: usize,
     wanted: Option<HashSet<String>>,
     passes: Vec<bool>,
 }
@@ -37,16 +42,25 @@ impl Category {
             rows: vec![],
             strip,
             index: HashMap::new(),
+            bytes: 0,
             wanted,
             passes: vec![],
         }
     }
 
-    fn of(&mut self, text: &[u8]) -> Result<u32> {
+    fn of(&mut self, text: &[u8], limits: &Limits) -> Result<u32> {
         let text = std::str::from_utf8(text).map_err(|_| not_utf8(text))?;
         let text = if self.strip { text.trim() } else { text };
         if let Some(code) = self.index.get(text) {
             return Ok(*code);
+        }
+        // Names are kept twice, and for the whole shard.
+        self.bytes = self.bytes.saturating_add(text.len()).saturating_add(CATEGORY_BYTES);
+        if self.bytes as u64 > limits.batch_bytes / 4 {
+            return Err(Defect::new(
+                Code::LimitMemory,
+                "the categories of one column are too many or too long",
+            ));
         }
         let code = u32::try_from(self.names.len())
             .map_err(|_| Defect::new(Code::LimitMemory, "too many categories"))?;
@@ -90,8 +104,7 @@ pub struct TextPages {
     codes: Vec<u32>,
     /// Category of a local code, for columns that are categories.
     global: Vec<u32>,
-    /// Null texts met.
-    pub nulls: u64,
+    limits: Limits,
 }
 
 impl TextPages {
@@ -107,7 +120,7 @@ impl TextPages {
         limits: &Limits,
     ) -> Result<Self> {
         let pages = ColumnPages::open(store, footer, group, leaf, limits)?;
-        Ok(Self { pages, shapes: vec![], codes: vec![], global: vec![], nulls: 0 })
+        Ok(Self { pages, shapes: vec![], codes: vec![], global: vec![], limits: *limits })
     }
 
     /// Bytes fetched.
@@ -130,7 +143,6 @@ impl TextPages {
         let mut codes = self.codes.iter();
         for shape in &self.shapes {
             let code = if shape.values > 0 { codes.next().copied().unwrap_or(NULL) } else { NULL };
-            self.nulls = self.nulls.saturating_add(u64::from(shape.values == 0));
             out.push(code);
         }
         Ok(())
@@ -143,16 +155,26 @@ impl TextPages {
     pub fn categories(&mut self, n: usize, category: &mut Category, out: &mut Vec<u32>) -> Result<()> {
         self.read(n, out)?;
         let texts = self.pages.dictionary().texts();
-        for text in texts.iter().skip(self.global.len()) {
-            self.global.push(category.of(text)?);
-        }
+        self.global.resize(texts.len(), UNSEEN);
         for code in out {
-            *code = match *code {
-                NULL => category.of(b"")?,
-                local => *self.global.get(local as usize).ok_or_else(beyond)?,
-            };
+            if *code == NULL {
+                *code = category.of(b"", &self.limits)?;
+                continue;
+            }
+            // A dictionary may hold texts that no row has: they are no categories.
+            let global = self.global.get_mut(*code as usize).ok_or_else(beyond)?;
+            if *global == UNSEEN {
+                *global = category.of(texts.get(*code as usize).ok_or_else(beyond)?, &self.limits)?;
+            }
+            *code = *global;
         }
         Ok(())
+    }
+
+    /// Null texts among those of the rows read last for which `keep` is true.
+    #[must_use]
+    pub fn nulls(&self, keep: &[bool]) -> u64 {
+        self.shapes.iter().zip(keep).fold(0, |sum, (shape, keep)| sum + u64::from(*keep && shape.values == 0))
     }
 
     /// Appends the texts of those of the next rows for which `keep` is true.
@@ -176,6 +198,12 @@ impl TextPages {
                 bytes.extend_from_slice(text);
             }
             ends.push(bytes.len());
+            if bytes.len() as u64 > self.limits.batch_bytes / 4 {
+                return Err(Defect::new(
+                    Code::LimitMemory,
+                    "the cell ids of the shard are too long together",
+                ));
+            }
         }
         Ok(())
     }

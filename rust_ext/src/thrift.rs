@@ -74,6 +74,19 @@ impl Compact<'_> {
         Ok(Some((*last, kind)))
     }
 
+    /// The number of elements of a list that begins here.
+    ///
+    /// # Errors
+    /// `E_DECODE`.
+    pub fn list_size(&mut self) -> Result<u64> {
+        let head = self.byte()?;
+        self.size_after(head)
+    }
+
+    fn size_after(&mut self, head: u8) -> Result<u64> {
+        if head >> 4 == 15 { self.varint() } else { Ok(u64::from(head >> 4)) }
+    }
+
     /// Passes over a value of a type, `depth` levels deep at most.
     ///
     /// # Errors
@@ -91,7 +104,7 @@ impl Compact<'_> {
             }
             9 | 10 => {
                 let head = self.byte()?;
-                let n = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
+                let n = self.size_after(head)?;
                 // Booleans in a list take a byte each; every other element at least one.
                 if n > self.data.len() as u64 {
                     return Err(broken());

@@ -7,7 +7,9 @@ use crate::error::{Code, Defect, Result};
 /// The token of the marker entry that opens a Tahoe row.
 pub const MARKER_TOKEN: i64 = 1;
 /// Dense index of the marker token.
-pub const MARKER: u32 = u32::MAX - 1;
+pub const MARKER: u32 = u32::MAX - 2;
+/// Dense index of a code that its dictionary does not have.
+pub const BEYOND: u32 = u32::MAX - 1;
 /// Dense index of a token outside the vocabulary.
 pub const OUTSIDE: u32 = u32::MAX;
 /// Tokens beyond this are looked up by searching instead of in a table.

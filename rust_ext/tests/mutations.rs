@@ -4,16 +4,15 @@
 //! limits allow. `TAHOE_MUTATIONS=100000 cargo test --release --test mutations` is the long version;
 //! `TAHOE_SEED` repeats a failure.
 
-#![allow(unsafe_code, reason = "a counting allocator is unsafe by its trait")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "indices of small files")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod memory;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
+use memory::{Memory, SCHEMA, grown, request};
 use parquet::basic::{Compression, Encoding, GzipLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
 use parquet::file::properties::{WriterProperties, WriterVersion};
@@ -21,53 +20,9 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 use tahoe_core::error::Code;
-use tahoe_core::limits::Limits;
-use tahoe_core::request::{ScanRequest, Stats};
+use tahoe_core::request::Stats;
 use tahoe_core::scan::compute;
-use tahoe_core::store::Store;
 use tahoe_core::vocabulary::{Joins, Vocabulary};
-
-/// Counts live bytes and their peak.
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        // SAFETY: the caller's contract is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's contract is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-struct Memory(Bytes);
-
-impl Store for Memory {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
-        let start = usize::try_from(offset).map_err(|_| std::io::ErrorKind::UnexpectedEof)?;
-        let end = start
-            .checked_add(length)
-            .filter(|end| *end <= self.0.len())
-            .ok_or(std::io::ErrorKind::UnexpectedEof)?;
-        Ok(self.0.slice(start..end))
-    }
-}
 
 /// splitmix64, <https://prng.di.unimi.it/splitmix64.c>.
 struct Random(u64);
@@ -85,14 +40,6 @@ impl Random {
         (self.next() % n.max(1) as u64) as usize
     }
 }
-
-const SCHEMA: &str = "message schema {
-    optional group genes (LIST) { repeated group list { optional int64 element; } }
-    optional group expressions (LIST) { repeated group list { optional float element; } }
-    optional binary drug (UTF8); optional binary sample (UTF8); optional binary BARCODE_SUB_LIB_ID (UTF8);
-    optional binary cell_line_id (UTF8); optional binary moa-fine (UTF8); optional binary canonical_smiles (UTF8);
-    optional binary pubchem_cid (UTF8); optional binary plate (UTF8);
-}";
 
 /// A shard of forty cells in one of several layouts.
 fn shard(layout: usize) -> Vec<u8> {
@@ -189,29 +136,6 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-fn request<'a>(
-    stats: Stats,
-    reject_rows: bool,
-    vocabulary: &'a Vocabulary,
-    joins: &'a Joins,
-) -> ScanRequest<'a> {
-    ScanRequest {
-        path: "",
-        shard: "shard",
-        part: "",
-        genes_part: None,
-        stats,
-        identity: None,
-        vocabulary,
-        joins,
-        wanted: [None, None, None, None],
-        rows: (0, u64::MAX),
-        min_genes: 0,
-        reject_rows,
-        limits: Limits::default(),
-    }
-}
-
 #[test]
 fn damaged_shards_end_as_a_receipt_or_a_defect() {
     let count = std::env::var("TAHOE_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(3_000_u64);
@@ -230,11 +154,9 @@ fn damaged_shards_end_as_a_receipt_or_a_defect() {
         let mut bytes = shards[random.below(shards.len())].clone();
         damage(&mut bytes, &mut random);
         let stats = [Stats::Summary, Stats::Qc, Stats::All][random.below(3)];
-        let before = LIVE.load(Ordering::Relaxed);
-        PEAK.store(before, Ordering::Relaxed);
-        let outcome =
-            compute(&request(stats, random.below(2) == 0, &vocabulary, &joins), &Memory(bytes.into()));
-        let grown = PEAK.load(Ordering::Relaxed).saturating_sub(before);
+        let reject = random.below(2) == 0;
+        let (outcome, grown) =
+            grown(|| compute(&request(stats, reject, &vocabulary, &joins), &Memory(bytes.into())));
         assert!(grown < 512 << 20, "TAHOE_SEED={index}: {grown} bytes");
         let verdict = outcome.map_or_else(|defect| defect.code.as_str(), |_| "read");
         assert_ne!(verdict, Code::Panic.as_str(), "TAHOE_SEED={index}");

@@ -146,10 +146,11 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
 
 def _require_apart(shards: Sequence[Shard], into: str | os.PathLike[str]) -> None:
     """Refuse to write a run over its own source."""
-    root = Path(into).absolute()
+    # Where they really are: a link and ".." lead there too.
+    root = Path(into).resolve()
     own = {root, *(root / name for name in ("data", "cells", "genes", "metadata", ".tahoe"))}
     local = [shard.path for shard in shards if not scheme_of(shard.path)]
-    inside = [path for path in local if Path(path).absolute().parent in own]
+    inside = [path for path in local if Path(path).parent.resolve() in own]
     if inside:
         raise ConfigError(f"{into} is the folder of the source itself ({inside[0]} is in it); name another run folder")
 

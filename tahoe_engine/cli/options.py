@@ -92,7 +92,7 @@ def _read_names(given: Any, option: str) -> list[str]:  # noqa: ANN401 - any opt
     for item in given:
         if item.startswith("@"):
             try:
-                lines = Path(item[1:]).read_text(encoding="utf-8").splitlines()
+                lines = Path(item[1:]).read_text(encoding="utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(f"{option} {item}: cannot be read ({error})") from error
             names.extend(line.strip() for line in lines if line.strip() and not line.startswith("#"))

@@ -135,9 +135,10 @@ def list_stages(layout: Layout) -> dict[str, Any]:
             raise StageError(f"{layout.root}: no stage is finished yet; run the same command again to resume")
         raise StageError(f"{layout.root}: not a run folder (it has no _MANIFEST.json)")
     stages = _read(layout.manifest).get("stages", {})
-    if not isinstance(stages, dict):
+    if not _is_list(stages):
         raise StageError(f"{layout.manifest}: damaged; run the stage again")
-    return stages
+    found: dict[str, Any] = stages
+    return found
 
 
 def write_run_manifest(layout: Layout, stages: list[str]) -> None:
@@ -150,7 +151,7 @@ def write_run_manifest(layout: Layout, stages: list[str]) -> None:
     stages : list of str
         Stages whose manifests were just written.
     """
-    known = list_stages(layout) if layout.manifest.is_file() else {}
+    known = {} if _is_damaged(layout.manifest) else list_stages(layout)
     for stage in stages:
         manifest = read_manifest(layout, stage)
         known[stage] = {
@@ -160,6 +161,23 @@ def write_run_manifest(layout: Layout, stages: list[str]) -> None:
         }
     content = encode_manifest({"format_version": FORMAT_VERSION, "stages": known})
     replace_file(layout.manifest, content, layout.temporary)
+
+
+def _is_list(stages: object) -> bool:
+    return isinstance(stages, dict) and all(
+        isinstance(entry, dict) and isinstance(entry.get("manifest"), str) for entry in stages.values()
+    )
+
+
+def _is_damaged(path: Path) -> bool:
+    """Tell a run's manifest that is missing or damaged from one of a newer format, which is never overwritten."""
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return True
+    if not isinstance(manifest, dict) or "format_version" not in manifest:
+        return True
+    return bool(manifest["format_version"] == FORMAT_VERSION) and not _is_list(manifest.get("stages", {}))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def _read_list(path: Path, remote: Remote) -> list[Shard]:
     try:
         if path.stat().st_size > MAX_LIST_BYTES:
             raise SourceError(f"{shown}: a list of files has at most {MAX_LIST_BYTES} bytes")
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
     except OSError as error:
         raise SourceError(f"{shown}: cannot be read ({error.strerror})") from error
     names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]

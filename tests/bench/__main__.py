@@ -26,7 +26,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--few", type=int, default=3, help="shards that are subtracted in `peers`")
     parser.add_argument("--rows", type=int, default=ROWS_OF_A_SHARD, help="cells a shard")
     parser.add_argument("--repeat", type=int, default=3, help="turns; the median is told")
-    parser.add_argument("--links", type=int, default=64, help="shards of `scaling`")
+    parser.add_argument("--links", type=int, default=192, help="shards of `scaling`")
     parser.add_argument("--names", type=int, default=SHARDS_OF_TAHOE, help="shards of `scheduling` and `rehearsal`")
     parser.add_argument("--workers", type=int, default=2, help="workers of `scheduling` and `rehearsal`")
     parser.add_argument("--stats", default="all", help="what `scaling`, `memory` and `rehearsal` compute")

@@ -154,3 +154,34 @@ def test_a_run_is_never_written_over_its_source(atlas: Path) -> None:
         with pytest.raises(ConfigError, match="the folder of the source itself"):
             scan(source, atlas)
     assert sorted(atlas.rglob("*")) == before
+
+
+def test_a_flipped_bit_in_the_sums_of_a_shard_never_reaches_the_table(atlas: Path, run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    part = min(copy.glob(".tahoe/genes/*.parquet"))
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    assert scan(atlas, copy).units_done == 1
+    assert published(copy) == published(run)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"format_version": 1, "stages": {"cells": 7}}'])
+def test_a_damaged_list_of_stages_is_mended_by_the_same_command(
+    atlas: Path, run: Path, tmp_path: Path, content: str
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "_MANIFEST.json").write_text(content)
+    with pytest.raises(StageError, match="damaged"):
+        te.Run(copy)
+    assert scan(atlas, copy).units_done == 0
+    assert published(copy) == published(run)
+
+
+def test_a_run_is_not_written_over_its_source_through_a_link(atlas: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(atlas)
+    for into in (tmp_path / "link", atlas / "metadata" / ".."):
+        with pytest.raises(ConfigError, match="the folder of the source itself"):
+            scan(atlas, into)

@@ -39,6 +39,9 @@ def test_a_typo_is_named_with_the_nearest_real_key(override: str, wrong: str, ne
         ("cells.rows=5:2", "must be larger"),
         ("cells.rows=5 to 9", "write A:B"),
         ("run.max_bad_share=nan", "finite"),
+        ("cells.plates=true", "a name is text or a number"),
+        ("limits.rows=9223372036854775808", "less than or equal"),
+        ("limits.list_length=4294967296", "less than or equal"),
         ("cells", "section.key=value"),
         ("cells=1", "section.key=value"),
     ],
@@ -141,6 +144,11 @@ def test_none_means_as_it_was() -> None:
     before = load_settings(overrides=["cells.min_genes=4"])
     assert change_settings(before, {"cells": {"min_genes": None, "stats": "qc"}}, "a test").cells.min_genes == 4
     assert change_settings(before, {"cells": {"drugs": ["A, B"]}}, "a test").cells.drugs == ("A, B",)
+
+
+def test_names_of_an_override_are_split_at_commas() -> None:
+    settings = load_settings(overrides=["cells.plates=4,6", "cells.samples=a, b"])
+    assert (settings.cells.plates, settings.cells.samples) == (("4", "6"), ("a", "b"))
 
 
 def test_settings_are_frozen() -> None:

@@ -34,6 +34,8 @@ pub(super) struct Batch {
     pub(super) codes: Vec<u32>,
     pub(super) categories: [Vec<u32>; 5],
     pub(super) keep: Vec<bool>,
+    /// Kept rows whose lists can be read.
+    pub(super) takes: Vec<bool>,
     pub(super) id_codes: Vec<u32>,
 }
 
@@ -119,6 +121,9 @@ impl Scan<'_> {
         }
         let (bytes, ends) = self.columns.ids();
         group.ids.texts(&batch.keep, &mut batch.id_codes, bytes, ends)?;
+        for pages in group.texts.iter().flatten().chain([&group.ids]) {
+            self.nulls = self.nulls.saturating_add(pages.nulls(&batch.keep));
+        }
         Ok(rows)
     }
 

@@ -6,7 +6,7 @@ use crate::cells::{Checker, Row, RowDefect};
 use crate::error::{Code, Defect, Result};
 use crate::hybrid::Piece;
 use crate::levels::RowShape;
-use crate::moments::{judge, summarize};
+use crate::moments::{judge, scale, summarize};
 use crate::pages::ColumnPages;
 use crate::request::Stats;
 use crate::spectrum::Bin;
@@ -28,59 +28,66 @@ impl Scan<'_> {
         let by_runs = group.genes.is_none()
             && !group.expressions.is_interning()
             && group.expressions.dictionary().len() <= FEW;
+        let lists = batch.shapes.iter().enumerate().map(|(at, shape)| {
+            let genes = batch.gene_shapes.get(at).unwrap_or(shape);
+            shape_defect(*genes, *shape).is_none()
+        });
+        batch.takes.clear();
+        batch.takes.extend(batch.keep.iter().zip(lists).map(|(keep, fit)| *keep && fit));
         batch.codes.clear();
         batch.genes.clear();
         if let Some(genes) = &mut group.genes {
-            genes.codes(values_of(&batch.gene_shapes), &mut batch.genes)?;
+            read_taken(genes, &batch.gene_shapes, &batch.takes, &mut batch.genes)?;
             self.checker.learn_tokens(genes.dictionary().numbers(), self.request.vocabulary);
             self.checker.to_dense(&mut batch.genes);
         }
         if !by_runs {
-            group.expressions.codes(values_of(&batch.shapes), &mut batch.codes)?;
+            read_taken(&mut group.expressions, &batch.shapes, &batch.takes, &mut batch.codes)?;
         }
         self.checker.learn_values(group.expressions.dictionary().numbers());
         let mut spectrum: Vec<Bin> = Vec::new();
-        let (mut gene_at, mut value_at) = (0_usize, 0_usize);
+        // Where tokens were read too, the taken lists of a row are equally long.
+        let mut start = 0_usize;
         let mut keep = std::mem::take(&mut batch.keep);
         for (at, (keep, shape)) in keep.iter_mut().zip(&batch.shapes).enumerate() {
-            let gene_shape = batch.gene_shapes.get(at).unwrap_or(shape);
             let values = shape.values as usize;
-            let value_end = value_at.saturating_add(values);
-            let gene_end = gene_at.saturating_add(gene_shape.values as usize);
-            let codes = batch.codes.get(value_at..value_end).unwrap_or_default();
-            let genes = batch.genes.get(gene_at..gene_end).unwrap_or_default();
-            (value_at, gene_at) = (value_end, gene_end);
+            let taken = batch.takes.get(at).copied().unwrap_or(false);
+            if !taken && by_runs {
+                group.expressions.skip(values)?;
+            }
             if !*keep {
-                if by_runs {
-                    group.expressions.skip(values)?;
-                }
                 continue;
             }
-            let first_code = if by_runs {
-                histogram_runs(&mut group.expressions, values, &mut self.checker)?
-            } else {
-                if group.genes.is_none() {
+            let checked = if taken && by_runs {
+                let first = histogram_runs(&mut group.expressions, values, &mut self.checker)?;
+                self.checker.check_values(first, None, shape.values, &mut spectrum)
+            } else if taken {
+                let end = start.saturating_add(values);
+                let codes = batch.codes.get(start..end).unwrap_or_default();
+                let genes = batch.genes.get(start..end).unwrap_or_default();
+                start = end;
+                if group.genes.is_some() {
+                    self.checker.check_row(genes, codes, self.request.vocabulary, &mut spectrum)
+                } else {
                     self.checker.histogram().add(Piece::Each(codes));
+                    self.checker.check_values(
+                        codes.first().copied(),
+                        Some(codes),
+                        shape.values,
+                        &mut spectrum,
+                    )
                 }
-                codes.first().copied()
-            };
-            let checked = if let Some(defect) = shape_defect(*gene_shape, *shape) {
-                if group.genes.is_none() {
-                    // The row was counted already: empty the histogram.
-                    let _ = self.checker.check_values(first_code, shape.values, &mut spectrum);
-                }
-                Err(defect)
-            } else if group.genes.is_some() {
-                self.checker.check_row(genes, codes, self.request.vocabulary, &mut spectrum)
             } else {
-                self.checker.check_values(first_code, shape.values, &mut spectrum)
+                let genes = batch.gene_shapes.get(at).unwrap_or(shape);
+                Err(shape_defect(*genes, *shape).unwrap_or((Code::Decode, "a row was lost".to_owned())))
             };
             let row = done.saturating_add(at as u64);
             match checked {
                 Ok(checked) => {
                     *keep = self.keep(first.saturating_add(row), &checked);
                 }
-                Err((code, _)) if self.request.reject_rows => {
+                // A row that does not decode is no defect of the row: the bytes are damaged.
+                Err((code, _)) if self.request.reject_rows && code != Code::Decode => {
                     add(&mut self.receipt.rejected, code, 1);
                     *keep = false;
                 }
@@ -111,15 +118,40 @@ impl Scan<'_> {
         let summary = summarize(row);
         let total = summary.total_counts;
         let counts = self.checker.counts();
-        let quality = (self.request.stats != Stats::Summary)
-            .then(|| judge(row, total, counts, self.request.vocabulary));
+        let quality = (self.request.stats != Stats::Summary).then(|| {
+            scale(row.spectrum, total, &mut self.scaled);
+            judge(row, total, &self.scaled, counts, self.request.vocabulary)
+        });
         self.columns.push(index, &summary, quality.as_ref());
         if let Some(moments) = &mut self.genes {
-            moments.add(row, total, counts.len());
+            moments.add(row, &self.scaled, counts.len());
         }
         self.receipt.kept = self.receipt.kept.saturating_add(1);
         true
     }
+}
+
+/// Appends the codes of the taken rows and passes over the others: what is not taken is not stored,
+/// however long it claims to be.
+fn read_taken(
+    pages: &mut ColumnPages,
+    shapes: &[RowShape],
+    takes: &[bool],
+    out: &mut Vec<u32>,
+) -> Result<()> {
+    let mut rows = shapes.iter().zip(takes).peekable();
+    while let Some((shape, take)) = rows.next() {
+        let mut values = shape.values as usize;
+        while let Some((shape, _)) = rows.next_if(|(_, next)| *next == take) {
+            values = values.saturating_add(shape.values as usize);
+        }
+        if *take {
+            pages.codes(values, out)?;
+        } else {
+            pages.skip(values)?;
+        }
+    }
+    Ok(())
 }
 
 /// Fills the histogram with the next row, runs as runs; gives its first code.
