@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # What of the settings changes numbers; workers, threads and paths do not.
 SEMANTIC = ("stats", "min_genes", "rows", "bad_rows")
 
+SHOWN = 5  # bad shards named in an error
+
 
 class Launch:
     """The state of one launch.
@@ -192,19 +194,19 @@ class Launch:
         Raises
         ------
         BadDataError
-            Naming the first of them; nothing is published.
+            Naming the first five of them; nothing is published.
         """
         run = self.plan.settings.run
         bad = [error for _, (error, _) in sorted(self.quarantined.items())]
         allowed = max(run.max_bad_shards, int(run.max_bad_share * self.plan.n_shards))
         if bad and run.strict:
             self._hold_back()
-            raise BadDataError(f"{len(bad)} bad shards, and --strict is set: nothing is published. {bad[0]}")
+            raise BadDataError(f"{len(bad)} bad shards, and --strict is set: nothing is published. {_list_bad(bad)}")
         if len(bad) > allowed:
             self._hold_back()
             raise BadDataError(
                 f"{len(bad)} of {self.plan.n_shards} shards are bad, more than {allowed}: stopped, "
-                f"nothing is published. The first: {bad[0]}"
+                f"nothing is published. {_list_bad(bad)}"
             )
         rejected = sum(sum(receipt["rejected"].values()) for receipt in self.receipts.values()) if run.strict else 0
         if at_end and rejected:
@@ -239,6 +241,11 @@ def _own_checksum(shard: Shard) -> Checksum | None:
 
 def _checksum(shard: Shard, checksums: Checksums | None) -> Checksum | None:
     return _own_checksum(shard) if checksums is None else checksums.find(shard.path)
+
+
+def _list_bad(bad: list[ShardError]) -> str:
+    more = len(bad) - SHOWN
+    return "; ".join(map(str, bad[:SHOWN])) + (f"; and {more} more" if more > 0 else "")
 
 
 def _inputs(plan: CellsPlan) -> dict[str, dict[str, Any]]:

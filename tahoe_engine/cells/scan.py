@@ -18,7 +18,7 @@ from tahoe_engine.cells.unit import scan_unit
 from tahoe_engine.cells.wanted import LOOKED_AT, describe_wanted
 from tahoe_engine.config import Settings, change_settings
 from tahoe_engine.errors import ConfigError, FetchError, ShardError, StoppedError
-from tahoe_engine.run import Journal, hold_run, write_manifest, write_run_manifest
+from tahoe_engine.run import Journal, Layout, hold_run, write_manifest, write_run_manifest
 from tahoe_engine.source import find_shards, read_footers, scheme_of
 from tahoe_engine.workers import WorkerDiedError, run_units
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from tahoe_engine.run import Layout
     from tahoe_engine.source import Shard
 
 
@@ -125,23 +124,26 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     tell = on_progress or _ignore
     shards = find_shards(source, settings.source)
     _require_apart(shards, into)
-    with hold_run(into) as layout:
-        layout.clear_temporary()
+    try:
+        # Before the run folder is made: a range or a table that is wrong leaves nothing behind.
         plan = plan_cells(
             source,
             settings=settings,
             shards=shards,
             on_footer=lambda n: tell(Progress("footers", n, len(shards), seconds=time.monotonic() - start)),
-            kept=layout.footers,
+            # Those of remote shards: a run that stops while it fetches them goes on with the next.
+            kept=Layout(Path(into)).footers,
         )
         if on_unknown is not None and any(plan.wanted.unknown.values()):
             on_unknown(plan.wanted.unknown)
-        try:
-            return _scan(plan, layout, tell, start)
-        except OSError as error:
-            raise StoppedError(f"{error}; mend that, then run the same command again to resume") from error
-        finally:
+        with hold_run(into) as layout:
             layout.clear_temporary()
+            try:
+                return _scan(plan, layout, tell, start)
+            finally:
+                layout.clear_temporary()
+    except OSError as error:
+        raise StoppedError(f"{error}; mend that, then run the same command again to resume") from error
 
 
 def _require_apart(shards: Sequence[Shard], into: str | os.PathLike[str]) -> None:

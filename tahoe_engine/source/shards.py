@@ -164,7 +164,7 @@ def _list_folder(folder: Path) -> list[str]:
                 entry.path
                 for entry in os.scandir(place)
                 # A dangling link stays in the list: a shard that cannot be read must be named, not skipped.
-                if entry.name.endswith(".parquet") and not entry.name.startswith(".") and not entry.is_dir()
+                if entry.name.endswith(".parquet") and not entry.name.startswith(".") and not _is_folder(entry)
             )
         except (FileNotFoundError, NotADirectoryError):
             continue
@@ -173,6 +173,14 @@ def _list_folder(folder: Path) -> list[str]:
         if found:
             return found
     raise SourceError(f"{shown}: no shards; looked for data/*.parquet and *.parquet in this folder")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A loop of links: a shard that cannot be read, and no reason to see none of the others.
+        return False
 
 
 def _read_list(path: Path, remote: Remote) -> list[Shard]:

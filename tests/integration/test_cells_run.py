@@ -12,7 +12,7 @@ import pytest
 import tahoe_engine as te
 from runs import published, scan
 from tahoe_engine import schema
-from tahoe_engine.errors import ConfigError, SourceError, StageError
+from tahoe_engine.errors import ConfigError, SourceError, StageError, StoppedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,3 +185,20 @@ def test_a_run_is_not_written_over_its_source_through_a_link(atlas: Path, tmp_pa
     for into in (tmp_path / "link", atlas / "metadata" / ".."):
         with pytest.raises(ConfigError, match="the folder of the source itself"):
             scan(atlas, into)
+
+
+def test_a_range_outside_the_source_leaves_no_run_behind(atlas: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="outside the source"):
+        scan(atlas, tmp_path / "run", rows="5000:")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_full_before_the_work_is_something_temporary(
+    atlas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.pwrite", full)
+    with pytest.raises(StoppedError, match="No space left"):
+        scan(atlas, tmp_path / "run")
