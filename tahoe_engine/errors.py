@@ -60,6 +60,10 @@ class StoppedError(TahoeError):
     exit_code = 75
 
 
+class FetchError(StoppedError):
+    """A file that lies elsewhere cannot be had for now: nothing is known against its data, so it is no bad shard."""
+
+
 class ShardError(TahoeError):
     """One shard is broken, foreign or hostile.
 

@@ -17,12 +17,21 @@ class Section(BaseModel):
 
 
 class SourceSettings(Section):
-    """How shards are found, identified and verified."""
+    """How shards are found, fetched, identified and verified."""
 
     footer_threads: Annotated[int, Field(ge=1, le=256)] = 8
     verify_inputs: bool = False
     checksums: str = ""
     metadata: str = ""
+    connections: Annotated[int, Field(ge=1, le=64)] = 4
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    retries: Annotated[int, Field(ge=0, le=100)] = 8
+    retry_budget_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    gap_bytes: Annotated[int, Field(ge=0, le=64 << 20)] = 32_768
+    rows_a_unit: Annotated[int, Field(ge=1, le=1 << 21)] = 16_384
+    hub: str = "https://huggingface.co"
+    s3_endpoint: str = ""
+    s3_anonymous: bool = False
 
 
 class CellsSettings(Section):

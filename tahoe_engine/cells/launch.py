@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from tahoe_engine.errors import BadDataError, ConfigError, ShardError
 from tahoe_engine.run import Journal, record_plan
 from tahoe_engine.run.manifest import digest_of
 from tahoe_engine.run.parts import hash_file
-from tahoe_engine.source import Checksums, Shard, find_checksums, load_checksums
+from tahoe_engine.source import Checksum, Checksums, Shard, find_checksums, load_checksums, scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,6 +85,7 @@ class Launch:
             core=self.semantic["core"],
             joined=digest_of(metadata),
             verify=settings.source.verify_inputs,
+            source=settings.source,
         )
         self._units = list(self._make_units(plan_key))
         for error in plan.bad:
@@ -94,22 +96,28 @@ class Launch:
         checksums = self._checksums()
         for planned in self.plan.shards:
             footer = planned.footer
-            path = str(Path(footer.shard.path).absolute())
-            identity = [plan_key, footer.shard.name, footer.size, footer.digest, planned.first_row, planned.last_row]
+            shard = footer.shard
+            if not scheme_of(shard.path):
+                shard = replace(shard, path=str(Path(shard.path).absolute()))
+            identity = [plan_key, shard.name, footer.size, footer.digest, planned.first_row, planned.last_row]
+            if shard.version:
+                identity.append(shard.version)
             yield CellsUnit(
                 work=self._work,
-                shard=Shard(footer.shard.name, path),
+                shard=shard,
                 size=footer.size,
                 footer_digest=footer.digest,
                 first_row=planned.first_row,
                 last_row=planned.last_row,
                 key=digest_of(identity),
-                checksum=None if checksums is None else checksums.find(path),
+                checksum=_checksum(shard, checksums),
             )
 
     def _checksums(self) -> Checksums | None:
         source = self.plan.settings.source
         if not source.verify_inputs:
+            return None
+        if not source.checksums and all(_own_checksum(planned.footer.shard) for planned in self.plan.shards):
             return None
         path = source.checksums or find_checksums([planned.footer.shard for planned in self.plan.shards])
         if not path:
@@ -225,6 +233,16 @@ class Launch:
             held.replace(part)
 
 
+def _own_checksum(shard: Shard) -> Checksum | None:
+    """Give the sha256 by which the hub itself knows a file."""
+    kind, _, value = shard.version.partition(":")
+    return Checksum(value, shard.size) if kind == "sha256" else None
+
+
+def _checksum(shard: Shard, checksums: Checksums | None) -> Checksum | None:
+    return _own_checksum(shard) if checksums is None else checksums.find(shard.path)
+
+
 def _list_bad(bad: list[ShardError]) -> str:
     more = len(bad) - SHOWN
     return "; ".join(map(str, bad[:SHOWN])) + (f"; and {more} more" if more > 0 else "")
@@ -238,6 +256,7 @@ def _inputs(plan: CellsPlan) -> dict[str, dict[str, Any]]:
             "rows": planned.footer.n_rows,
             "first_row": planned.first_row,
             "last_row": planned.last_row,
+            **({"version": planned.footer.shard.version} if planned.footer.shard.version else {}),
         }
         for planned in plan.shards
     }

@@ -14,7 +14,7 @@ from tahoe_engine.cells.joined import Joined, load_joined
 from tahoe_engine.cells.wanted import Wanted, resolve_wanted
 from tahoe_engine.config import Settings, parse_rows
 from tahoe_engine.errors import ConfigError, ShardError
-from tahoe_engine.source import Footer, Shard, find_metadata, find_shards, read_footers
+from tahoe_engine.source import Footer, Shard, find_metadata, find_shards, read_footers, scheme_of
 from tahoe_engine.workers import count_workers
 
 if TYPE_CHECKING:
@@ -124,16 +124,19 @@ class CellsPlan:
     def memory(self) -> int:
         """Estimate the peak memory of a worker, in bytes."""
         limits = self.settings.limits
-        largest = 0
+        largest = held = 0
         for shard in self.shards:
             share = max(shard.footer.row_groups, default=0) / max(1, shard.footer.n_rows)
             read = [c for c in shard.footer.columns if c["name"] in schema.COLUMNS_READ[self.settings.cells.stats]]
             chunks = sum(c["compressed_bytes"] + c["uncompressed_bytes"] for c in read) * share
             rows = shard.n_rows * PART_BYTES_A_CELL[self.settings.cells.stats] * 3
             largest = max(largest, int(chunks) + rows)
+            if shard.footer.shard.slice is not None or scheme_of(shard.footer.shard.path):
+                # Not read from a file but held in memory, all of it.
+                held = max(held, sum(c["compressed_bytes"] for c in read) * shard.n_rows // max(1, shard.footer.n_rows))
         # A footer may say anything; what is decoded at a time is bounded by the limits.
         genes = self.joined.genes.height * GENE_SUMS_BYTES_A_GENE
-        return BASE_MEMORY + genes + min(largest, 2 * (limits.batch_bytes + limits.page_bytes))
+        return BASE_MEMORY + genes + held + min(largest, 2 * (limits.batch_bytes + limits.page_bytes))
 
     def output_bytes(self, rows: int) -> int:
         """Estimate the bytes that will be written, gene sums a shard included."""
@@ -189,6 +192,7 @@ def plan_cells(
     settings: Settings | None = None,
     shards: Sequence[Shard] | None = None,
     on_footer: Callable[[int], None] | None = None,
+    kept: Path | None = None,
 ) -> CellsPlan:
     """Plan the stage: read footers, cut rows, resolve names. Writes nothing.
 
@@ -202,6 +206,8 @@ def plan_cells(
         What `find_shards` gave, if it was asked already.
     on_footer : callable, optional
         Called with the number of footers read so far.
+    kept : Path, optional
+        Folder where footers of remote shards are kept; without it they are not.
 
     Returns
     -------
@@ -216,12 +222,17 @@ def plan_cells(
         If the row range lies outside the source.
     """
     settings = settings or Settings()
-    shards = find_shards(source) if shards is None else shards
+    shards = find_shards(source, settings.source) if shards is None else shards
     folder = settings.source.metadata or find_metadata(source)
     wanted = resolve_wanted(settings.cells, folder)
     joined = load_joined(folder, settings.cells.vocabulary or None)
     footers = read_footers(
-        shards, settings.limits.model_dump(), threads=settings.source.footer_threads, on_footer=on_footer
+        shards,
+        settings.limits.model_dump(),
+        threads=settings.source.footer_threads,
+        on_footer=on_footer,
+        source=settings.source,
+        kept=kept,
     )
     planned, bad = _cut_rows(footers, settings.cells.rows)
     if not planned and not bad:

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tahoe_engine.cells.deferred import Deferred
 from tahoe_engine.cells.genes import merge_genes
 from tahoe_engine.cells.joined import copy_joined
 from tahoe_engine.cells.launch import Launch
@@ -16,16 +17,15 @@ from tahoe_engine.cells.report import CellsReport, Progress
 from tahoe_engine.cells.unit import scan_unit
 from tahoe_engine.cells.wanted import LOOKED_AT, describe_wanted
 from tahoe_engine.config import Settings, change_settings
-from tahoe_engine.errors import ConfigError, ShardError, StoppedError
-from tahoe_engine.run import Journal, hold_run, write_manifest, write_run_manifest
-from tahoe_engine.source import find_shards, read_footers
+from tahoe_engine.errors import ConfigError, FetchError, ShardError, StoppedError
+from tahoe_engine.run import Journal, Layout, hold_run, write_manifest, write_run_manifest
+from tahoe_engine.source import find_shards, read_footers, scheme_of
 from tahoe_engine.workers import WorkerDiedError, run_units
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from tahoe_engine.run import Layout
     from tahoe_engine.source import Shard
 
 
@@ -54,7 +54,8 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     Parameters
     ----------
     source : str, path or list of them
-        A folder, a glob, a list of files (.txt), a file, or several.
+        A folder, a glob, a list of files (.txt), a file (also ``.jsonl``), a folder saved by `datasets`, an address
+        (``hf://``, ``s3://``, ``https://``), or several.
     into : str or path-like
         The run folder. The same call again does only what is missing.
     stats : {"summary", "qc", "all"}, optional
@@ -121,7 +122,7 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     settings = change_settings(settings or Settings(), changes, "scan_cells")
     start = time.monotonic()
     tell = on_progress or _ignore
-    shards = find_shards(source)
+    shards = find_shards(source, settings.source)
     _require_apart(shards, into)
     try:
         # Before the run folder is made: a range or a table that is wrong leaves nothing behind.
@@ -130,6 +131,8 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
             settings=settings,
             shards=shards,
             on_footer=lambda n: tell(Progress("footers", n, len(shards), seconds=time.monotonic() - start)),
+            # Those of remote shards: a run that stops while it fetches them goes on with the next.
+            kept=Layout(Path(into)).footers,
         )
         if on_unknown is not None and any(plan.wanted.unknown.values()):
             on_unknown(plan.wanted.unknown)
@@ -148,7 +151,8 @@ def _require_apart(shards: Sequence[Shard], into: str | os.PathLike[str]) -> Non
     # Where they really are: a link and ".." lead there too.
     root = Path(into).resolve()
     own = {root, *(root / name for name in ("data", "cells", "genes", "metadata", ".tahoe"))}
-    inside = [shard.path for shard in shards if Path(shard.path).parent.resolve() in own]
+    local = [shard.path for shard in shards if not scheme_of(shard.path)]
+    inside = [path for path in local if Path(path).parent.resolve() in own]
     if inside:
         raise ConfigError(f"{into} is the folder of the source itself ({inside[0]} is in it); name another run folder")
 
@@ -176,18 +180,25 @@ def _run(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, int]:
         return rows_done, n_done
     for folder in (launch.layout.stage("cells"), launch.layout.gene_parts):
         folder.mkdir(exist_ok=True)
-    # Closing the generator stops the workers, whatever ends the loop; only then may temporary files go.
-    with closing(run_units(scan_unit, units, launch.plan.settings.workers, gate=_versions)) as outcomes:
-        for unit, outcome in outcomes:
-            if outcome.receipt is not None:
-                launch.record_receipt(unit, outcome.receipt)
-            else:
-                launch.record_defect(unit, _defect(unit.shard.name, outcome.error))
-            n_done += 1
-            rows_done += unit.last_row - unit.first_row
-            seconds = time.monotonic() - begun
-            tell(Progress("cells", n_done, len(units), rows_done, rows_total, len(launch.quarantined), seconds))
-            launch.check_bad()
+    total, deferred = len(units), Deferred()
+    while units:
+        # Closing the generator stops the workers, whatever ends the loop; only then may temporary files go.
+        with closing(run_units(scan_unit, units, launch.plan.settings.workers, gate=_versions)) as outcomes:
+            for unit, outcome in outcomes:
+                if isinstance(outcome.error, FetchError):
+                    deferred.add(unit, outcome.error)
+                    continue
+                deferred.reached()
+                if outcome.receipt is not None:
+                    launch.record_receipt(unit, outcome.receipt)
+                else:
+                    launch.record_defect(unit, _defect(unit.shard.name, outcome.error))
+                n_done += 1
+                rows_done += unit.last_row - unit.first_row
+                seconds = time.monotonic() - begun
+                tell(Progress("cells", n_done, total, rows_done, rows_total, len(launch.quarantined), seconds))
+                launch.check_bad()
+        units = deferred.take()
     return rows_done, n_done
 
 
@@ -230,7 +241,10 @@ def _values(launch: Launch) -> dict[str, list[str]]:
     step = max(1, len(plan.shards) // LOOKED_AT)
     some = [planned.footer.shard for planned in plan.shards[::step]][:LOOKED_AT]
     there: dict[str, set[str]] = {}
-    for footer in read_footers(some, plan.settings.limits.model_dump(), values=True):
+    footers = read_footers(
+        some, plan.settings.limits.model_dump(), values=True, source=plan.settings.source, kept=launch.layout.footers
+    )
+    for footer in footers:
         if not isinstance(footer, ShardError):
             for key, column in launch.filter_columns.items():
                 there.setdefault(key, set()).update(footer.values.get(column, ()))

@@ -5,15 +5,28 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from tahoe_engine.cells.joined import read_core_tables
 from tahoe_engine.errors import ShardError, StageError
 from tahoe_engine.run.layout import Layout
 from tahoe_engine.run.parts import commit_part
-from tahoe_engine.source import Checksum, Shard, verify_checksum
+from tahoe_engine.source import (
+    Checksum,
+    KeptTails,
+    Shard,
+    build_image,
+    fetch_pieces,
+    place_error,
+    scheme_of,
+    verify_bytes,
+    verify_checksum,
+)
 from tahoe_engine.source.footers import hide_path
+
+if TYPE_CHECKING:
+    from tahoe_engine.sections import SourceSettings
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,8 @@ class CellsWork:
         Digest of the joined tables.
     verify : bool
         Hash every shard before it is read.
+    source : SourceSettings
+        How remote shards are asked.
     """
 
     root: str
@@ -47,6 +62,7 @@ class CellsWork:
     core: str
     joined: str
     verify: bool
+    source: SourceSettings
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,8 @@ def scan_unit(unit: CellsUnit) -> dict[str, Any]:
     ------
     ShardError
         If the shard is at fault.
+    FetchError
+        If a remote shard cannot be had for now.
     OSError
         If the parts cannot be written.
     StageError
@@ -123,32 +141,36 @@ def _scan(unit: CellsUnit) -> dict[str, Any]:
         raise StageError(f"a worker has core {_rust.core_version()}, the plan {work.core}; install the same version")
     if not layout.temporary.is_dir():
         raise StageError(f"{layout.root} is not there on a worker; it must be on a disk that all workers share")
-    input_sha256 = _verify(unit) if work.verify else None
+    found = _find_bytes(unit, layout)
     vocabulary, joins = read_core_tables(str(layout.metadata), work.joined)
     # The name is new for every attempt: two attempts at one shard may be under way at once.
     temporary = layout.temporary / f"{name}.{uuid4().hex}.cells"
     genes = temporary.with_suffix(".genes") if work.stats == "all" else None
     try:
-        receipt = _rust.scan_cells(
-            unit.shard.path,
-            str(temporary),
-            shard=name,
-            stats=work.stats,
-            vocabulary=vocabulary,
-            joins=joins,
-            size=unit.size,
-            footer_digest=unit.footer_digest,
-            genes_part=None if genes is None else str(genes),
-            cell_lines=_set(work, "cell_lines"),
-            drugs=_set(work, "drugs"),
-            plates=_set(work, "plates"),
-            samples=_set(work, "samples"),
-            first_row=unit.first_row,
-            last_row=unit.last_row,
-            min_genes=work.min_genes,
-            bad_rows=work.bad_rows,
-            limits=work.limits,
-        )
+        try:
+            receipt = _rust.scan_cells(
+                unit.shard.path,
+                str(temporary),
+                shard=name,
+                stats=work.stats,
+                vocabulary=vocabulary,
+                joins=joins,
+                size=found.size,
+                footer_digest=found.footer_digest,
+                pieces=found.pieces,
+                genes_part=None if genes is None else str(genes),
+                cell_lines=_set(work, "cell_lines"),
+                drugs=_set(work, "drugs"),
+                plates=_set(work, "plates"),
+                samples=_set(work, "samples"),
+                first_row=unit.first_row,
+                last_row=unit.last_row,
+                min_genes=work.min_genes,
+                bad_rows=work.bad_rows,
+                limits=work.limits,
+            )
+        except ShardError as error:
+            raise place_error(error, unit.shard) from None
         # Genes first: whoever sees the part of the cells may count on both.
         if genes is not None and receipt["genes"] is not None:
             commit_part(genes, layout.gene_parts / f"{name}.parquet", receipt["genes"]["sha256"])
@@ -157,7 +179,42 @@ def _scan(unit: CellsUnit) -> dict[str, Any]:
         for path in (temporary, genes):
             if path is not None:
                 path.unlink(missing_ok=True)
-    return {**receipt, "input_sha256": input_sha256}
+    return {**receipt, "input_sha256": found.sha256}
+
+
+@dataclass(frozen=True)
+class _Bytes:
+    """What the core reads: pieces in memory, or without them the file itself."""
+
+    size: int
+    footer_digest: str
+    pieces: list[tuple[int, bytes]] | None = None
+    sha256: str | None = None
+
+
+def _find_bytes(unit: CellsUnit, layout: Layout) -> _Bytes:
+    work, shard = unit.work, unit.shard
+    sha256: str | None
+    if scheme_of(shard.path):
+        pieces = fetch_pieces(
+            shard,
+            work.source,
+            KeptTails(layout.footers),
+            work.limits,
+            whole=work.verify,
+            stats=work.stats,
+            plates=_set(work, "plates"),
+            samples=_set(work, "samples"),
+            first_row=unit.first_row,
+            last_row=unit.last_row,
+        )
+        sha256 = verify_bytes(pieces[0][1], shard.name, unit.checksum) if work.verify else None
+        return _Bytes(unit.size, unit.footer_digest, pieces, sha256)
+    sha256 = _verify(unit) if work.verify else None
+    if shard.slice is None:
+        return _Bytes(unit.size, unit.footer_digest, sha256=sha256)
+    image = build_image(shard, work.limits)
+    return _Bytes(len(image.content), image.digest, image.pieces, sha256)
 
 
 def _verify(unit: CellsUnit) -> str:

@@ -33,7 +33,7 @@ def check(
     from tahoe_engine.cells import Progress
     from tahoe_engine.source import describe_source, find_shards, read_footers
 
-    shards = find_shards(source if len(source) > 1 else source[0])
+    shards = find_shards(source if len(source) > 1 else source[0], settings.source)
     with show_progress(quiet=quiet, every=settings.run.progress_s) as show:
         footers = read_footers(
             shards,
@@ -41,6 +41,7 @@ def check(
             threads=settings.source.footer_threads,
             values=not no_values,
             on_footer=lambda n: show(Progress("footers", n, len(shards))),
+            source=settings.source,
         )
     facts = describe_source(footers)
     if json:

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 Source = Annotated[
     list[str],
-    typer.Argument(help="A folder, a glob, a list of files (.txt), a Parquet file, or several.", show_default=False),
+    typer.Argument(
+        help="A folder (also one saved by `datasets`), a glob, a list (.txt), a .parquet or .jsonl file, "
+        "hf://datasets/OWNER/NAME[@REV]/data/*.parquet, s3://… or https://…; or several.",
+        show_default=False,
+    ),
 ]
 Into = Annotated[Path, typer.Option("--into", help="The run folder.", show_default=False)]
 Stats = Annotated[

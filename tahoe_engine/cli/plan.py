@@ -69,7 +69,7 @@ def plan_verb(
     from tahoe_engine.source import find_shards
 
     given = source if len(source) > 1 else source[0]
-    shards = find_shards(given)
+    shards = find_shards(given, settings.source)
     with show_progress(quiet=quiet, every=settings.run.progress_s) as show:
         plan = plan_cells(
             given, settings=settings, shards=shards, on_footer=lambda n: show(Progress("footers", n, len(shards)))

@@ -51,6 +51,11 @@ class Layout:
         return self.state / "genes"
 
     @property
+    def footers(self) -> Path:
+        """Folder of the footers of shards that lie elsewhere: a resume does not fetch them again."""
+        return self.state / "footers"
+
+    @property
     def metadata(self) -> Path:
         """Folder of the tables that were joined."""
         return self.root / "metadata"

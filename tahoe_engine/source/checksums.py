@@ -14,7 +14,7 @@ from tahoe_engine.errors import ConfigError, ShardError, escape_controls
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tahoe_engine.source.shards import Shard
+    from tahoe_engine.source.shard import Shard
 
 CHECKSUM_FILES = ("SHA256SUMS", "sha256sums.txt", "checksums.sha256")
 # sha256sum writes `HASH  NAME` or `HASH *NAME`; a size in bytes may stand between the two.
@@ -163,6 +163,39 @@ def verify_checksum(path: str, shard: str, expected: Checksum | None) -> str:
         raise ShardError(shard, None, None, "E_SIZE_MISMATCH", reason)
     reason = f"sha256 {found[:16]}…, expected {expected.sha256[:16]}…: download it again"
     raise ShardError(shard, None, None, "E_CHECKSUM", reason)
+
+
+def verify_bytes(content: bytes, shard: str, expected: Checksum | None) -> str:
+    """Hash a file that was fetched whole, and compare.
+
+    Parameters
+    ----------
+    content : bytes
+        All of it.
+    shard : str
+        Its name, for the error.
+    expected : Checksum or None
+        None: it is not in the list.
+
+    Returns
+    -------
+    str
+        Its sha256.
+
+    Raises
+    ------
+    ShardError
+        E_SIZE_MISMATCH or E_CHECKSUM.
+    """
+    if expected is None:
+        raise ShardError(shard, None, None, "E_CHECKSUM", "no checksum is listed for this file")
+    if expected.size is not None and len(content) != expected.size:
+        raise ShardError(shard, None, None, "E_SIZE_MISMATCH", f"{len(content)} bytes, expected {expected.size}")
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected.sha256:
+        reason = f"sha256 {found[:16]}…, expected {expected.sha256[:16]}…: the remote file is damaged"
+        raise ShardError(shard, None, None, "E_CHECKSUM", reason)
+    return found
 
 
 def _hash_file(path: str, expected: str) -> tuple[str, int | None]:

@@ -9,11 +9,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ShardError
+from tahoe_engine.schema import COLUMNS_READ
+from tahoe_engine.sections import SourceSettings
+from tahoe_engine.source.address import scheme_of
+from tahoe_engine.source.fetched import find_tail, probe_tail
+from tahoe_engine.source.images import probe_image
+from tahoe_engine.source.kept import KeptTails
+from tahoe_engine.source.lines import LISTS
+from tahoe_engine.source.remote import Remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from tahoe_engine.source.shards import Shard
+    from tahoe_engine.source.shard import Shard
 
 
 @dataclass(frozen=True)
@@ -57,13 +66,15 @@ class Footer:
         return sum(self.row_groups)
 
 
-def read_footers(
+def read_footers(  # noqa: PLR0913 - each is one question that a plan answers
     shards: Sequence[Shard],
     limits: Mapping[str, int],
     *,
     threads: int = 8,
     values: bool = False,
     on_footer: Callable[[int], None] | None = None,
+    source: SourceSettings | None = None,
+    kept: Path | None = None,
 ) -> list[Footer | ShardError]:
     """Read the footer of every shard, some at a time.
 
@@ -79,18 +90,35 @@ def read_footers(
         Read the distinct plates, lines, drugs and samples too.
     on_footer : callable, optional
         Called with the number of footers read so far.
+    source : SourceSettings, optional
+        How remote shards are asked.
+    kept : Path, optional
+        Folder where the footers of remote shards are kept, and found again.
 
     Returns
     -------
     list of Footer or ShardError
         In the order of `shards`; an error stands in the place of a shard that cannot be used.
+
+    Raises
+    ------
+    SourceError
+        If a remote shard is not there, or is not given.
+    FetchError
+        If one cannot be had for now; those that were fetched are kept.
     """
+    tails = None if kept is None else KeptTails(kept)
 
     def read(shard: Shard) -> Footer | ShardError:
+        if scheme_of(shard.path):
+            return read_remote_footer(shard, limits, remote, tails, values=values)
         return read_footer(shard, limits, values=values)
 
     footers: list[Footer | ShardError] = []
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="footers") as pool:
+    with (
+        Remote(source or SourceSettings()) as remote,
+        ThreadPoolExecutor(max_workers=threads, thread_name_prefix="footers") as pool,
+    ):
         for number, footer in enumerate(_ordered(pool, read, shards), start=1):
             footers.append(footer)
             if on_footer is not None:
@@ -128,6 +156,8 @@ def read_footer(shard: Shard, limits: Mapping[str, int], *, values: bool = False
     """
     from tahoe_engine import _rust
 
+    if shard.slice is not None:
+        return _read_slice(shard, limits, values=values)
     try:
         # Opening a pipe would wait for a writer that never comes.
         if not stat.S_ISREG(os.stat(shard.path).st_mode):  # noqa: PTH116 - paths are text here
@@ -139,6 +169,74 @@ def read_footer(shard: Shard, limits: Mapping[str, int], *, values: bool = False
         return ShardError(shard.name, None, None, "E_IO", f"cannot be read: {error.strerror}")
     except UnicodeEncodeError:
         return ShardError(shard.name, None, None, "E_IO", "the file name is not valid UTF-8; rename it or link to it")
+    return _make_footer(shard, found)
+
+
+def read_remote_footer(
+    shard: Shard, limits: Mapping[str, int], remote: Remote, kept: KeptTails | None, *, values: bool = False
+) -> Footer | ShardError:
+    """Read the footer of a shard that lies elsewhere.
+
+    Parameters
+    ----------
+    shard : Shard
+        Which.
+    limits : mapping
+        The ``[limits]`` section.
+    remote : Remote
+        The way there.
+    kept : KeptTails or None
+        Where footers are kept.
+    values : bool
+        As in `read_footers`; the text columns are fetched for it.
+
+    Returns
+    -------
+    Footer or ShardError
+        Its shard has the size and the version that were found.
+
+    Raises
+    ------
+    SourceError, FetchError
+        If it is not there, not given, or cannot be had for now: nothing that is wrong with its data.
+    """
+    try:
+        tail = find_tail(shard, remote, kept, limits)
+        return _make_footer(tail.shard, probe_tail(tail, remote, limits, values=values))
+    except ShardError as error:
+        return hide_path(error, shard.path)
+
+
+def _read_slice(shard: Shard, limits: Mapping[str, int], *, values: bool) -> Footer | ShardError:
+    part = shard.slice
+    if part is None:
+        raise AssertionError("not a slice")
+    size = part.end - part.start
+    # The text of a cell is nearly all genes and expressions; what it is when converted, only converting tells.
+    facts = {"type": part.kind, "codecs": [], "encodings": [], "n_values": 0}
+    share = {name: size // 2 if name in LISTS else 0 for name in COLUMNS_READ["all"]}
+    columns: list[dict[str, Any]] = [
+        {"name": name, **facts, "compressed_bytes": part_size, "uncompressed_bytes": part_size}
+        for name, part_size in share.items()
+    ]
+    found: Mapping[str, Any] = {"columns": columns, "values": {}}
+    if values:
+        try:
+            found = probe_image(shard, limits)
+        except ShardError as error:
+            return hide_path(error, shard.path)
+    return Footer(
+        shard=shard,
+        size=size,
+        digest=part.digest,
+        row_groups=(part.n_rows,),
+        columns=tuple(dict(column) for column in found["columns"]),
+        values=found["values"],
+        created_by=part.kind,
+    )
+
+
+def _make_footer(shard: Shard, found: Mapping[str, Any]) -> Footer:
     return Footer(
         shard=shard,
         size=found["size"],

@@ -7,40 +7,32 @@ import hashlib
 import os
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tahoe_engine.errors import SourceError, escape_controls
+from tahoe_engine.sections import SourceSettings
+from tahoe_engine.source.address import scheme_of, show_address
+from tahoe_engine.source.lines import slice_lines
+from tahoe_engine.source.remote import Remote
+from tahoe_engine.source.saved import is_saved, list_saved, slice_arrow
+from tahoe_engine.source.shard import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Paths stay text throughout: pathlib would change what the user wrote ("./a", "a//b"), and names are compared as given.
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-LATER = "is not supported yet; give a folder, a glob, a list of files (.txt) or a Parquet file on this machine"
+WHAT = "a folder, a glob, a list of files (.txt), a .parquet or .jsonl file, or an hf://, s3:// or https:// address"
 MAX_LIST_BYTES = 64 << 20
+CUTTERS = {".jsonl": slice_lines, ".arrow": slice_arrow}
 METADATA_TABLES = ("gene_metadata", "sample_metadata", "drug_metadata", "cell_line_metadata")
 
 
-@dataclass(frozen=True, order=True)
-class Shard:
-    """One file of a source.
-
-    Parameters
-    ----------
-    name : str
-        Unique within the source and safe: ``[A-Za-z0-9._-]``, at most 200 characters. The stem of the file where that
-        is both.
-    path : str
-        Where the file is.
-    """
-
-    name: str
-    path: str
-
-
-def find_shards(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Shard]:
+def find_shards(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], settings: SourceSettings | None = None
+) -> list[Shard]:
     """List the shards of a source, sorted by name.
 
     Parameters
@@ -48,27 +40,37 @@ def find_shards(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     source : str, path, or sequence of them
         A folder (its ``data/*.parquet``, or where there are none its ``*.parquet``; folders below are not entered),
         a glob (``**`` enters folders), a list of files (a ``.txt`` with a path a line, relative to itself; ``#`` starts
-        a comment), a single file, or several of these.
+        a comment), a single file, a folder saved by `datasets`, an address (``hf://datasets/OWNER/NAME[@REV]/PATH`` or
+        ``s3://BUCKET/KEY``, both with globs; ``https://`` of a file or a list), or several of these.
+    settings : SourceSettings, optional
+        How remote shards are asked, and how many rows of a ``.jsonl`` or Arrow file are one shard.
 
     Returns
     -------
     list of Shard
-        Sorted by name, then path. Two files of one name get a hash of their place appended.
+        Sorted by name, then path. Two files of one name get a hash of their place appended; a file of more rows than
+        one shard may have gives several, each named after its first row.
 
     Raises
     ------
     SourceError
-        If there is nothing, if a file is named twice, or for a kind of source that is not read yet.
+        If there is nothing, if a file is named twice, or for a kind of source that is not read.
+    FetchError
+        If a listing cannot be had for now.
+    ConfigError
+        If a package is missing that reads this kind of address.
     """
+    settings = settings or SourceSettings()
     items = [source] if isinstance(source, (str, os.PathLike)) else source
     given = [os.fspath(item) for item in items]
     if not given:
-        raise SourceError("no source is named; give a folder, a glob, a list of files (.txt) or a Parquet file")
-    paths = [path for item in given for path in _expand(item)]
-    twice = [path for path, number in Counter(map(os.path.abspath, paths)).items() if number > 1]
+        raise SourceError(f"no source is named; give {WHAT}")
+    with Remote(settings) as remote:
+        found = [one for item in given for one in _expand(item, remote)]
+    twice = [path for path, number in Counter(map(_absolute, found)).items() if number > 1]
     if twice:
         raise SourceError(f"{escape_controls(twice[0])} is named twice; its cells would be counted twice")
-    return _name_shards(paths)
+    return _name_shards([part for one in found for part in _cut(one, settings.rows_a_unit)])
 
 
 def find_metadata(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Path | None:
@@ -118,29 +120,44 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def _expand(item: str) -> list[str]:
-    shown = escape_controls(item)
+def _expand(item: str, remote: Remote) -> list[Shard]:
+    shown = show_address(item)
     if "\0" in item:
         raise SourceError(f"{shown}: a path cannot hold a NUL character")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", item):
-        raise SourceError(f"{shown}: reading from {item.partition(':')[0]}:// {LATER}")
+    if scheme_of(item):
+        return remote.expand(item)
     if os.path.isdir(item):  # noqa: PTH112 - paths are text here
-        return _list_folder(Path(item))
+        return [Shard("", path) for path in _list_folder(Path(item))]
     # A file of this very name comes before a glob: names may hold brackets.
     if os.path.lexists(item):
-        if item.endswith((".jsonl", ".jsonl.gz", ".json", ".arrow")):
-            raise SourceError(f"{shown}: a {Path(item).suffix} source {LATER}")
-        return _read_list(Path(item)) if item.endswith(".txt") else [item]
+        if item.endswith((".jsonl.gz", ".jsonl.zst", ".json")):
+            raise SourceError(f"{shown}: unpack it, and write one cell a line into a .jsonl file")
+        return _read_list(Path(item), remote) if item.endswith(".txt") else [Shard("", item)]
     if glob.has_magic(item):
         found = sorted(path for path in glob.glob(item, recursive=True) if not os.path.isdir(path))  # noqa: PTH112, PTH207 - paths are text here
         if not found:
             raise SourceError(f"{shown}: no file matches this pattern")
-        return found
+        return [Shard("", path) for path in found]
     raise SourceError(f"{shown}: there is no such file or folder")
+
+
+def _cut(shard: Shard, rows_a_unit: int) -> list[Shard]:
+    """Cut a file that is converted before it is scanned into slices of bounded size."""
+    if scheme_of(shard.path) or not shard.path.endswith(tuple(CUTTERS)):
+        return [shard]
+    slices = CUTTERS[os.path.splitext(shard.path)[1]](shard.path, rows_a_unit)  # noqa: PTH122 - paths are text here
+    return [replace(shard, slice=part) for part in slices]
+
+
+def _absolute(shard: Shard) -> str:
+    # Of two signatures of one address one is enough.
+    return shard.path if scheme_of(shard.path) else os.path.abspath(shard.path)  # noqa: PTH100 - paths are text here
 
 
 def _list_folder(folder: Path) -> list[str]:
     shown = escape_controls(str(folder))
+    if is_saved(folder):
+        return list_saved(folder)
     for place in (folder / "data", folder):
         try:
             found = sorted(
@@ -155,8 +172,6 @@ def _list_folder(folder: Path) -> list[str]:
             raise SourceError(f"{escape_controls(str(place))}: cannot be listed ({error.strerror})") from error
         if found:
             return found
-    if (folder / "dataset_info.json").is_file() or any(folder.glob("*.arrow")):
-        raise SourceError(f"{shown}: a folder saved by `datasets` {LATER}")
     raise SourceError(f"{shown}: no shards; looked for data/*.parquet and *.parquet in this folder")
 
 
@@ -168,7 +183,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _read_list(path: Path) -> list[str]:
+def _read_list(path: Path, remote: Remote) -> list[Shard]:
     shown = escape_controls(str(path))
     try:
         if path.stat().st_size > MAX_LIST_BYTES:
@@ -179,23 +194,21 @@ def _read_list(path: Path) -> list[str]:
     names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not names:
         raise SourceError(f"{shown}: the list is empty; write one path a line")
-    for name in names:
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
-            raise SourceError(f"{shown}: reading {escape_controls(name)} {LATER}")
-    paths = [os.path.join(path.parent, name) for name in names]  # noqa: PTH118 - paths are text here
-    missing = [name for name, place in zip(names, paths, strict=True) if not os.path.lexists(place)]
+    places = [name if scheme_of(name) else os.path.join(path.parent, name) for name in names]  # noqa: PTH118 - paths are text here
+    missing = [
+        name for name, place in zip(names, places, strict=True) if not scheme_of(place) and not os.path.lexists(place)
+    ]
     if missing:
         raise SourceError(f"{shown}: {len(missing)} of its {len(names)} files are missing, first {missing[0]!r}")
-    return paths
+    return [one for place in places for one in (remote.expand(place) if scheme_of(place) else [Shard("", place)])]
 
 
-def _name_shards(paths: list[str]) -> list[Shard]:
-    stems = [os.path.basename(path).removesuffix(".parquet") for path in paths]  # noqa: PTH119 - paths are text here
-    names = [safe_name(stem) for stem in stems]
+def _name_shards(shards: list[Shard]) -> list[Shard]:
+    names = [safe_name(_stem(shard)) for shard in shards]
     # Compared without case, so that a run can be copied to a file system that does not know it.
     number = Counter(name.lower() for name in names)
     # Relative to what the files have in common: a copy of the source elsewhere gets the same names.
-    absolute = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - paths are text here
+    absolute = [os.path.abspath(shard.path) for shard in shards]  # noqa: PTH100 - paths are text here
     root = os.path.commonpath([os.path.dirname(path) for path in absolute])  # noqa: PTH120 - paths are text here
     named = [
         name if number[name.lower()] == 1 else f"{name[:180]}-{_short_hash(os.path.relpath(path, root))}"
@@ -203,4 +216,13 @@ def _name_shards(paths: list[str]) -> list[Shard]:
     ]
     if len({name.lower() for name in named}) < len(named):
         raise SourceError("two shards have the same name even with a hash appended; rename one")
-    return sorted(Shard(name, path) for name, path in zip(named, paths, strict=True))
+    return sorted(replace(shard, name=name) for name, shard in zip(named, shards, strict=True))
+
+
+def _stem(shard: Shard) -> str:
+    stem = os.path.basename(shard.path)  # noqa: PTH119 - paths are text here
+    for suffix in (".parquet", *CUTTERS):
+        stem = stem.removesuffix(suffix)
+    part = shard.slice
+    # Ten digits, so that shards sorted by name are in the order of their rows.
+    return stem if part is None or part.whole else f"{stem}-row-{part.first_row:010}"

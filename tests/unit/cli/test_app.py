@@ -48,7 +48,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["cells", "x", "--into", "r", "--drugs", " , "], 64, "no name is given"),
         (["cells", "x", "--into", "r", "--profile", "none"], 64, "there is default"),
         (["cells", "no-such-source", "--into", "r"], 66, "no such file"),
-        (["check", "s3://bucket/x"], 66, "not supported yet"),
+        (["check", "gs://bucket/x"], 66, "no source is read from gs:"),
         (["plan", "groups"], 64, "groups"),
         (["inspect", "no-such-run"], 64, "not a run folder"),
         (["verify", "no-such-run"], 64, "not a run folder"),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tahoe_engine.errors import SourceError
+from tahoe_engine.sections import SourceSettings
 from tahoe_engine.source import find_metadata, find_shards
 from tahoe_engine.source.shards import SAFE_NAME, safe_name
 
@@ -91,18 +92,39 @@ def test_names_that_differ_in_case_only_are_told_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["hf://datasets/a/b/data/*.parquet", "s3://bucket/x", "https://host/x.parquet", "file:///x.parquet", "HF://x"],
+    ["ftp://host/x.parquet", "gs://bucket/x", "file:///x.parquet", "FTP://x"],
 )
-def test_what_is_not_read_yet_is_said_so(source: str) -> None:
-    with pytest.raises(SourceError, match="not supported yet"):
+def test_what_is_not_read_is_said_with_what_is(source: str) -> None:
+    with pytest.raises(SourceError, match="use https://, http://, hf://, s3:// or a path"):
         find_shards(source)
 
 
-def test_jsonl_and_saved_datasets_are_said_to_come_later(tmp_path: Path) -> None:
-    touch(tmp_path / "a.jsonl", tmp_path / "saved/dataset_info.json")
-    for source in (tmp_path / "a.jsonl", tmp_path / "saved"):
-        with pytest.raises(SourceError, match="not supported yet"):
-            find_shards(source)
+def test_packed_lines_are_to_be_unpacked(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jsonl.gz")
+    with pytest.raises(SourceError, match="unpack it"):
+        find_shards(tmp_path / "a.jsonl.gz")
+
+
+def test_lines_are_cut_into_shards_named_after_their_first_row(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n{}\n{}\n\n")
+    cut = find_shards(tmp_path / "a.jsonl", SourceSettings(rows_a_unit=2))
+    assert [shard.name for shard in cut] == ["a-row-0000000000", "a-row-0000000002"]
+    assert [(part.first_row, part.last_row, part.start, part.end) for shard in cut if (part := shard.slice)] == [
+        (0, 2, 0, 6),
+        (2, 3, 6, 8),
+    ]
+    assert names(tmp_path / "a.jsonl") == ["a"]
+
+
+def test_a_secret_of_an_address_is_kept_apart(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("https://host/x/a.parquet?sig=canary\nhttps://host/y/a.parquet?sig=canary\n")
+    shards = find_shards(tmp_path / "list.txt")
+    assert "canary" not in repr(shards)
+    assert {shard.secret for shard in shards} == {"sig=canary"}
+    assert len({shard.name for shard in shards}) == 2
+    with pytest.raises(SourceError, match="twice") as caught:
+        find_shards(["https://host/a.parquet?sig=canary", "https://host/a.parquet?sig=other"])
+    assert "canary" not in str(caught.value)
 
 
 def test_nothing_found_says_what_was_looked_for(tmp_path: Path) -> None:
