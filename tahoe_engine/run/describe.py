@@ -63,6 +63,5 @@ def _describe_begun(layout: Layout, stage: str) -> dict[str, int]:
         inputs = json.loads(layout.plan(stage).read_bytes())["inputs"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StageError(f"{layout.plan(stage)}: damaged; use another run folder") from error
-    records, _ = read_journal(layout.journal(stage))
-    last = {record["shard"]: "receipt" in record for record in records}
+    last = {record["shard"]: "receipt" in record for record in read_journal(layout, stage) if "shard" in record}
     return {"shards": len(inputs), "done": sum(last.values()), "quarantined": len(last) - sum(last.values())}

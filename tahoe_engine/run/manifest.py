@@ -10,6 +10,7 @@ from tahoe_engine.errors import StageError
 from tahoe_engine.run.parts import replace_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from tahoe_engine.run.layout import Layout
@@ -83,7 +84,7 @@ def write_manifest(layout: Layout, stage: str, manifest: dict[str, Any]) -> None
     manifest : dict
         Its content.
     """
-    replace_file(layout.stage_manifest(stage), encode_manifest(manifest), layout.temporary)
+    replace_file(layout, layout.stage_manifest(stage), encode_manifest(manifest))
 
 
 def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
@@ -159,8 +160,63 @@ def write_run_manifest(layout: Layout, stages: list[str]) -> None:
             "manifest": hashlib.sha256(layout.stage_manifest(stage).read_bytes()).hexdigest(),
             "rows": sum(part["rows"] for part in manifest["parts"]),
         }
-    content = encode_manifest({"format_version": FORMAT_VERSION, "stages": known})
-    replace_file(layout.manifest, content, layout.temporary)
+    _write_stages(layout, known)
+
+
+def is_published(layout: Layout, stages: Iterable[str], manifests: Mapping[str, dict[str, Any]]) -> bool:
+    """Tell whether stages are published already, with these very manifests and all their parts.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    stages : iterable of str
+        Names of stages.
+    manifests : mapping
+        What the manifests of some of them must be.
+
+    Returns
+    -------
+    bool
+        False also where anything is damaged: it is published again then.
+    """
+    try:
+        listed = list_stages(layout)
+        for stage in stages:
+            content = layout.stage_manifest(stage).read_bytes()
+            if listed[stage]["manifest"] != hashlib.sha256(content).hexdigest():
+                return False
+            if stage in manifests and content != encode_manifest(manifests[stage]):
+                return False
+            for part in read_manifest(layout, stage)["parts"]:
+                if (layout.stage(stage) / part["name"]).stat().st_size != part["size"]:
+                    return False
+    except (StageError, OSError, KeyError, TypeError):
+        return False
+    return True
+
+
+def remove_stages(layout: Layout, stages: Iterable[str]) -> None:
+    """Take stages out of the run's manifest: from then on they are not finished.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    stages : iterable of str
+        Names of stages; they need not be listed.
+    """
+    if _is_damaged(layout.manifest):
+        return
+    gone = set(stages)
+    known = list_stages(layout)
+    if gone & known.keys():
+        _write_stages(layout, {stage: entry for stage, entry in known.items() if stage not in gone})
+
+
+def _write_stages(layout: Layout, stages: dict[str, Any]) -> None:
+    content = encode_manifest({"format_version": FORMAT_VERSION, "stages": stages})
+    replace_file(layout, layout.manifest, content)
 
 
 def _is_list(stages: object) -> bool:
