@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import pty
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tahoe_engine.cli import main
+from tahoe_engine.cli import cells, main, options, plan
 from tahoe_engine.cli.output import duration, print_facts, print_table, size
 from tahoe_engine.cli.progress import describe_progress
 
@@ -27,6 +28,13 @@ def run(*args: object) -> int:
 def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(verb, "--help") == 0
     assert f"Example: tahoe {verb}" in capsys.readouterr().out
+
+
+def test_what_is_planned_takes_the_options_of_what_is_done() -> None:
+    done, planned = (set(inspect.signature(verb).parameters) for verb in (cells.cells, plan.plan_verb))
+    shared = set(inspect.signature(options.make_cells_settings).parameters)
+    assert shared | {"source", "into", "quiet", "json"} == planned
+    assert planned <= done
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
