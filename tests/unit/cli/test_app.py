@@ -194,15 +194,10 @@ def test_a_terminal_gets_tables_and_a_bar(atlas: Path, tmp_path: Path) -> None:
     os.close(ours)
     out = done.communicate(timeout=60)[0]
     assert done.returncode == 0
-    assert b"shards" in shown
+    # Which units are drawn depends on the clock; the last state of the bar does not.
+    assert b"merging genes: 0 of 6" in shown
     assert b"kept" in out
     assert b"\x1b" not in out
-
-
-def test_a_reader_that_goes_away_is_no_error(atlas: Path) -> None:
-    command = f"{sys.executable} -m tahoe_engine check {atlas} --json | head -c 1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, check=False)  # noqa: S607
-    assert done.stderr == b""
 
 
 def test_numbers_read_well() -> None:
