@@ -145,6 +145,19 @@ def test_a_quarantined_shard_ends_with_2_and_is_shown(
     assert run("cells", *source, "--into", tmp_path / "strict", "--workers", 0, "--strict") == 65
 
 
+def test_a_run_that_stopped_over_bad_shards_shows_them(
+    atlas: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.parquet").write_bytes(b"<html>")
+    source = [tmp_path / "bad.parquet", *sorted((atlas / "data").iterdir())[:1]]
+    assert run("cells", *source, "--into", tmp_path / "run", "--workers", 0, "--strict") == 65
+    capsys.readouterr()
+    assert run("inspect", tmp_path / "run") == 0
+    out = capsys.readouterr().out
+    assert "0 of 2 shards done, 1 quarantined" in out
+    assert "bad\t-\tE_" in out
+
+
 def test_verify_ends_with_3_where_something_differs(atlas: Path, tmp_path: Path) -> None:
     into = tmp_path / "run"
     assert run("cells", atlas, "--into", into, "--workers", 0, "-q", "--stats", "summary") == 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tahoe_engine.errors import StageError
-from tahoe_engine.run import Layout, Run, describe_run, list_stages, read_manifest, verify_run
+from tahoe_engine.run import Journal, Layout, Run, describe_run, list_stages, read_manifest, verify_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,3 +127,45 @@ def test_a_damaged_manifest_of_the_run_is_named(layout: Layout, text: str) -> No
     for read in (describe_run, Run, lambda root: list_stages(Layout(root))):
         with pytest.raises(StageError, match=r"^\S+/_MANIFEST\.json: damaged; run the stage again$"):
             read(layout.root)
+
+
+@pytest.mark.parametrize("text", [DEEP, "{", "7", "{}", '{"inputs": 7}', '{"inputs": ["a"]}', '{"inputs": null}'])
+def test_a_damaged_plan_is_named(tmp_path: Path, text: str) -> None:
+    layout = Layout(tmp_path)
+    layout.make_state()
+    layout.plan("cells").write_text(text)
+    with pytest.raises(StageError, match=r"plan-cells\.json: damaged; use another run folder"):
+        describe_run(tmp_path)
+
+
+@pytest.mark.parametrize("text", [DEEP, "{", "7"])
+def test_a_damaged_plan_is_not_handed_out(layout: Layout, text: str) -> None:
+    layout.plan("cells").write_text(text)
+    with pytest.raises(StageError, match=r"plan-cells\.json: damaged"):
+        Run(layout.root).plan("cells")
+    layout.plan("cells").unlink()
+    with pytest.raises(StageError, match="no plan is recorded for 'cells'"):
+        Run(layout.root).plan("cells")
+
+
+def test_a_run_that_was_begun_says_why_shards_were_set_aside(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.make_state()
+    layout.plan("cells").write_text(json.dumps({"inputs": {name: {} for name in "abcd"}}))
+    bad = {"code": "E_NONFINITE", "reason": "expression is NaN", "row": 7, "row_group": 0, "rows": 9}
+    with Journal(layout.journal("cells")) as journal:
+        journal.append({"shard": "d", **bad})
+        journal.append({"shard": "b", **bad})
+        journal.append({"shard": "c", "code": "E_FOOTER"})
+        journal.append({"shard": "a", "key": "k", "receipt": {}})
+        journal.append({"shard": "d", "key": "k", "receipt": {}})
+    assert describe_run(tmp_path)["unfinished"] == {
+        "cells": {
+            "shards": 4,
+            "done": 2,
+            "quarantined": [
+                {"shard": "b", "row": 7, "code": "E_NONFINITE", "reason": "expression is NaN"},
+                {"shard": "c", "row": None, "code": "E_FOOTER", "reason": None},
+            ],
+        }
+    }
