@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError
 from tahoe_engine.run.parts import replace_file
+from tahoe_engine.run.shape import is_stage_list, is_stage_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tahoe_engine.run.layout import Layout
 
 FORMAT_VERSION = 1
+DAMAGED = "damaged; run the stage again"
 
 
 def encode_manifest(manifest: dict[str, Any]) -> bytes:
@@ -110,7 +112,10 @@ def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
     path = layout.stage_manifest(stage)
     if not path.is_file():
         raise StageError(f"{layout.root}: the stage {stage!r} is not finished; run `tahoe {stage}` first")
-    return _read(path)
+    manifest = _read(path)
+    if not is_stage_manifest(manifest):
+        raise StageError(f"{path}: {DAMAGED}")
+    return manifest
 
 
 def list_stages(layout: Layout) -> dict[str, Any]:
@@ -136,8 +141,8 @@ def list_stages(layout: Layout) -> dict[str, Any]:
             raise StageError(f"{layout.root}: no stage is finished yet; run the same command again to resume")
         raise StageError(f"{layout.root}: not a run folder (it has no _MANIFEST.json)")
     stages = _read(layout.manifest).get("stages", {})
-    if not _is_list(stages):
-        raise StageError(f"{layout.manifest}: damaged; run the stage again")
+    if not is_stage_list(stages):
+        raise StageError(f"{layout.manifest}: {DAMAGED}")
     found: dict[str, Any] = stages
     return found
 
@@ -219,12 +224,6 @@ def _write_stages(layout: Layout, stages: dict[str, Any]) -> None:
     replace_file(layout, layout.manifest, content)
 
 
-def _is_list(stages: object) -> bool:
-    return isinstance(stages, dict) and all(
-        isinstance(entry, dict) and isinstance(entry.get("manifest"), str) for entry in stages.values()
-    )
-
-
 def _is_damaged(path: Path) -> bool:
     """Tell a run's manifest that is missing or damaged from one of a newer format, which is never overwritten."""
     try:
@@ -233,7 +232,7 @@ def _is_damaged(path: Path) -> bool:
         return True
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         return True
-    return bool(manifest["format_version"] == FORMAT_VERSION) and not _is_list(manifest.get("stages", {}))
+    return bool(manifest["format_version"] == FORMAT_VERSION) and not is_stage_list(manifest.get("stages", {}))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -241,7 +240,7 @@ def _read(path: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
         version = manifest["format_version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StageError(f"{path}: damaged; run the stage again") from error
+        raise StageError(f"{path}: {DAMAGED}") from error
     if version != FORMAT_VERSION:
         raise StageError(f"{path}: format {version!r}, this version of the engine reads {FORMAT_VERSION}")
     result: dict[str, Any] = manifest

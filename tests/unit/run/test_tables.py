@@ -119,6 +119,6 @@ def test_a_run_that_was_begun_is_described(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.make_state()
     layout.plan("cells").write_text('{"inputs": {"a": {}, "b": {}}}')
-    assert describe_run(tmp_path)["unfinished"] == {"cells": {"shards": 2, "done": 0, "quarantined": 0}}
+    assert describe_run(tmp_path)["unfinished"] == {"cells": {"shards": 2, "done": 0, "quarantined": []}}
     with pytest.raises(StageError, match="no stage is finished yet"):
         Run(tmp_path)
