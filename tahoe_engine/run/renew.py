@@ -45,7 +45,7 @@ def set_aside_stages(layout: Layout, stage: str, dependents: Collection[str]) ->
     -----
     The plan goes last: broken off in between, the stage is refused again or started anew, and never mixed.
     """
-    withdraw_stages(layout, dependents)
+    remove_stages(layout, dependents)
     for path in (
         *(layout.stage(name) for name in dependents),
         layout.held_back(stage),
