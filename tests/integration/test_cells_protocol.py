@@ -39,7 +39,7 @@ CHANGES: list[dict[str, Any]] = [
     {"plates": [4]},
     {"rows": "0:100"},
     {"bad_rows": "reject"},
-    {"settings": te.load_settings(overrides=["limits.list_length=5000"])},
+    {"settings": te.load_settings(overrides=["limits.list_length=200000"])},
 ]
 
 
