@@ -69,10 +69,10 @@ class WorkersSettings(Section):
 
     count: Annotated[int, Field(ge=-1, le=4096)] = -1
     scheduler: str = ""
-    memory_mib: Annotated[int, Field(ge=256)] = 2048
+    memory_mib: Annotated[int, Field(ge=256, le=1 << 30)] = 2048
     window: Annotated[int, Field(ge=2, le=64)] = 3
     dashboard: str = "127.0.0.1:0"
-    wait_s: Annotated[int, Field(ge=1)] = 120
+    wait_s: Annotated[int, Field(ge=1, le=604_800)] = 120
 
 
 class LimitsSettings(Section):
