@@ -62,6 +62,10 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["verify", "no-such-run"], 64, "not a run folder"),
         (["run", "no-such-job.toml"], 64, "cannot be read"),
         (["synth", "out", "--plates", "four"], 64, "numbers from 1 to 14"),
+        (["synth", "out", "--plates", "9" * 5000], 64, "numbers from 1 to 14"),
+        (["synth", "out", "--lines", "9" * 5000], 64, "not in Tahoe-100M"),
+        (["cells", "x", "--into", "r", "--rows", "0:" + "9" * 5000], 64, "at most 18 digits"),
+        (["cells", "x", "--into", "r", "--set", "cells.plates="], 64, "a name is empty"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_an_exit_code(
