@@ -128,7 +128,7 @@ def test_the_whole_way_in_words(atlas: Path, tmp_path: Path, capsys: pytest.Capt
     found = capsys.readouterr()
     assert "rows in" in found.out
     assert f"{into}/cells, {into}/genes" in found.out
-    assert "has no 'CVCL_0021' among its cell lines; the nearest: " in found.err
+    assert "the joined tables have no 'CVCL_0021' among their cell lines; the nearest: " in found.err
     assert "no row that was read has 'CVCL_0021' among its cell lines; the nearest: " in found.err
     for verb in (["check", atlas], ["plan", "cells", atlas], ["inspect", into], ["verify", into]):
         assert run(*verb) == 0
