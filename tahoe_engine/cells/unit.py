@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from tahoe_engine.cells.joined import read_core_tables
+from tahoe_engine.cells.wanted import KEYS
 from tahoe_engine.errors import ShardError, StageError
 from tahoe_engine.run.layout import Layout
 from tahoe_engine.run.parts import commit_part
 from tahoe_engine.source import (
     Checksum,
+    Image,
     KeptTails,
     Shard,
     build_image,
@@ -171,6 +173,10 @@ def _scan(unit: CellsUnit) -> dict[str, Any]:
             )
         except ShardError as error:
             raise place_error(error, unit.shard) from None
+        if found.image is not None:
+            columns = {KEYS[key]: values for key, values in work.wanted.items()}
+            rejected = found.image.recode(receipt["rejected"], columns, unit.first_row, unit.last_row)
+            receipt = {**receipt, "rejected": rejected}
         # Genes first: whoever sees the part of the cells may count on both.
         if genes is not None and receipt["genes"] is not None:
             commit_part(genes, layout.gene_parts / f"{name}.parquet", receipt["genes"]["sha256"])
@@ -190,6 +196,7 @@ class _Bytes:
     footer_digest: str
     pieces: list[tuple[int, bytes]] | None = None
     sha256: str | None = None
+    image: Image | None = None
 
 
 def _find_bytes(unit: CellsUnit, layout: Layout) -> _Bytes:
@@ -213,8 +220,8 @@ def _find_bytes(unit: CellsUnit, layout: Layout) -> _Bytes:
     sha256 = _verify(unit) if work.verify else None
     if shard.slice is None:
         return _Bytes(unit.size, unit.footer_digest, sha256=sha256)
-    image = build_image(shard, work.limits)
-    return _Bytes(len(image.content), image.digest, image.pieces, sha256)
+    image = build_image(shard, work.limits, reject=work.bad_rows == "reject")
+    return _Bytes(len(image.content), image.digest, image.pieces, sha256, image)
 
 
 def _verify(unit: CellsUnit) -> str:
