@@ -36,7 +36,6 @@ STORM = {
     "whole": 2,
     "": 50,
 }
-SAME_AGAIN = 3  # of one range so many attempts may fail in a storm
 RESOLVE = re.compile(r"/datasets/o/n/resolve/(?P<commit>[0-9a-f]{40})/(?P<path>.*)")
 
 
@@ -64,7 +63,8 @@ class Server:
     ``long`` (Content-Length too large), ``few`` (too small), ``trickle``, ``narrow`` (a shorter range than was asked
     for), ``shifted`` (another one), ``whole`` (no range), ``mute`` (no answer), ``headers`` (too many), ``drip`` (a
     byte now and then), ``garbage`` (no HTTP), or ``""`` for none; ``always`` is one that does not end. ``storm`` is the
-    seed of faults of all requests: which one a request meets depends on what it asks for and how often, not on when.
+    seed of faults of all requests: which one a request meets depends on what it asks for and how often, not on when;
+    ``again``: so many attempts at one thing may fail.
     ``ranges``: False for a server that sends whole files. ``suffixes``: False for one that knows no ranges from the
     end. ``etags`` replaces the ETag of a file (``""``: none), ``oids`` the sha256 by which the hub knows it, ``moved``
     where a path is sent on to, ``more`` the Link of a listing. ``upstream``: the address of the other server.
@@ -82,6 +82,7 @@ class Server:
     commit: str = COMMIT
     upstream: str = ""
     storm: int | None = None
+    again: int = 3
     page: int = 1000
     requests: list[Request] = field(default_factory=list)
 
@@ -120,7 +121,7 @@ class Server:
         with self._lock:
             self._asked[asked] += 1
             number = self._asked[asked]
-        if self.storm is None or number > SAME_AGAIN:
+        if self.storm is None or number > self.again:
             return ""
         dice = random.Random(f"{self.storm} {asked} {number}")
         return dice.choices(list(STORM), list(STORM.values()))[0]
