@@ -33,6 +33,7 @@ class SourceSettings(Section):
     hub: str = "https://huggingface.co"
     s3_endpoint: str = ""
     s3_anonymous: bool = False
+    insecure_http: bool = False
 
 
 class CellsSettings(Section):

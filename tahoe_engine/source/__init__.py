@@ -14,7 +14,7 @@ from tahoe_engine.source.checksums import (
 from tahoe_engine.source.facts import describe_source
 from tahoe_engine.source.fetched import fetch_pieces
 from tahoe_engine.source.footers import Footer, read_footers
-from tahoe_engine.source.images import build_image, place_error
+from tahoe_engine.source.images import Image, build_image, place_error
 from tahoe_engine.source.kept import KeptTails
 from tahoe_engine.source.metadata import Metadata, choose_metadata
 from tahoe_engine.source.shard import Shard
@@ -24,6 +24,7 @@ __all__ = [
     "Checksum",
     "Checksums",
     "Footer",
+    "Image",
     "KeptTails",
     "Metadata",
     "Shard",
