@@ -33,8 +33,8 @@ def require_private(settings: WorkersSettings) -> None:
     scheme, host = _split(settings.scheduler)
     if settings.scheduler and scheme not in WITHIN and not _is_loopback(host):
         raise ConfigError(
-            f"scheduler {settings.scheduler} is not on this machine and has no TLS: whoever reaches it can run any code "
-            "there and here; use tls://, or accept that with --insecure-cluster (workers.insecure=true)"
+            f"scheduler {settings.scheduler} is not on this machine and has no TLS: whoever reaches it can run any "
+            "code there and here; use tls://, or accept that with --insecure-cluster (workers.insecure=true)"
         )
     if settings.dashboard and not settings.scheduler and not _is_loopback(_split(settings.dashboard)[1]):
         raise ConfigError(

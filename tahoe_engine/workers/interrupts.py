@@ -28,7 +28,7 @@ class Interrupts:
         self.patient = patient
         self.count = 0
         self._held = False
-        self._tell: Callable[[], None] | None = None
+        self._tell: Callable[[], object] | None = None
 
     def check(self) -> None:
         """Raise what was only counted.
@@ -56,7 +56,7 @@ class Interrupts:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     @contextmanager
-    def telling(self, tell: Callable[[], None] | None) -> Iterator[None]:
+    def telling(self, tell: Callable[[], object] | None) -> Iterator[None]:
         """Say so at once when the first request comes in the block, which runs no code that speaks itself."""
         self._tell = tell
         try:

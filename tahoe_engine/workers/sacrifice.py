@@ -49,13 +49,13 @@ def run_sacrificed(order: Order) -> Attempt:
     Attempt
         With a `WorkerDiedError` if the child died.
     """
-    import cloudpickle
+    from distributed.protocol.pickle import dumps
 
     refused = refuse(order)
     if refused:
         return Attempt(refused=refused)
     start = time.monotonic()
-    request = pickle.dumps(sys.path) + pickle.dumps(os.getpid()) + cloudpickle.dumps(order)
+    request = pickle.dumps(sys.path) + pickle.dumps(os.getpid()) + dumps(order)
     died = ""
     for _ in range(MAX_KILLED):
         code, answer = _run_child(request, order.limit_s)
@@ -71,7 +71,7 @@ def run_sacrificed(order: Order) -> Attempt:
 def _run_child(request: bytes, limit_s: float) -> tuple[int, bytes]:
     """Give the exit code, negative for a signal, and what the child answered."""
     # Its words are not kept: a panic names its thread's number, and a verdict must not differ between two runs.
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as child:
         try:

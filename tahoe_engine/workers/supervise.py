@@ -56,7 +56,7 @@ class Supervisor:
                 logging.getLogger(__name__).debug("looking after the workers failed", exc_info=True)
 
     def _replace_the_gone(self) -> None:
-        """A nanny whose worker is killed while it starts gives up (RELIABILITY.md, fact 6)."""
+        """Start others for nannies that gave up: their worker was killed while it started (RELIABILITY.md, fact 6)."""
         from distributed.core import Status
 
         workers = self._cluster.workers

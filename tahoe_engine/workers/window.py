@@ -6,7 +6,7 @@ import asyncio
 import time
 from bisect import insort
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Generic
 
 from tahoe_engine.errors import StageError, StoppedError
 from tahoe_engine.outcomes import Outcome, Receipt, Unit
@@ -15,7 +15,7 @@ from tahoe_engine.workers.died import WorkerDiedError
 from tahoe_engine.workers.sacrifice import START_SECONDS, run_sacrificed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from tahoe_engine.config import WorkersSettings
     from tahoe_engine.workers.interrupts import Interrupts
@@ -73,7 +73,7 @@ class Window(Generic[Unit, Receipt]):
         self._quiet_s = 0.0
         self._silent: dict[str, float] = {}
 
-    def run(self) -> Iterator[tuple[Unit, Outcome[Receipt]]]:
+    def run(self) -> Generator[tuple[Unit, Outcome[Receipt]]]:
         """Yield every unit once, with what came of it.
 
         Yields
@@ -165,6 +165,10 @@ class Window(Generic[Unit, Receipt]):
         if isinstance(value, Attempt):
             if value.refused:
                 raise StageError(value.refused)
+            if isinstance(value.outcome.error, MemoryError) and not ticket.sacrificed:
+                # Perhaps others took it all; alone and with a limit of its own the unit shows what it needs.
+                ticket.sacrificed = True
+                return None
             insort(self._seconds, value.seconds)
             return value.outcome
         if value is None:
