@@ -79,7 +79,8 @@ def _start(settings: WorkersSettings, n_workers: int, interrupts: Interrupts) ->
 
     with interrupts.held():
         cluster = LocalCluster(
-            n_workers=n_workers,
+            # The supervisor starts them: one that is killed while it starts would else end everything.
+            n_workers=0,
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
@@ -89,7 +90,7 @@ def _start(settings: WorkersSettings, n_workers: int, interrupts: Interrupts) ->
             env=WORKER_ENVIRONMENT,
             silence_logs=logging.CRITICAL,
         )
-    supervisor = Supervisor(cluster)
+    supervisor = Supervisor(cluster, n_workers)
     supervisor.start()
     try:
         yield cluster
