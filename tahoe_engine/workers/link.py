@@ -87,6 +87,11 @@ class Link:
         self._futures.pop(key, None)
         return key, value
 
+    @property
+    def busy(self) -> bool:
+        """Whether orders are out."""
+        return bool(self._futures)
+
     def end(self) -> None:
         """Stop asking."""
         self._ended = True

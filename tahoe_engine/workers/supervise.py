@@ -45,8 +45,9 @@ class Supervisor:
         self._ended = True
 
     def kill_all(self) -> None:
-        """End every worker process that is left."""
-        for _, pid in self._processes():
+        """End every worker process that is left, for good."""
+        for nanny, pid in self._processes():
+            nanny.close_gracefully()  # its word for: start no other
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
