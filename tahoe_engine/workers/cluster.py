@@ -119,6 +119,8 @@ def _end(cluster: Any, supervisor: Supervisor, interrupts: Interrupts) -> None: 
     supervisor.end()
     # Closing that is broken off is tried again at exit, and waits 10 s there.
     with interrupts.held():
+        if supervisor.starting:
+            supervisor.kill_all()
         if not _close_quietly(cluster):
             supervisor.kill_all()
             _close_quietly(cluster)

@@ -40,6 +40,11 @@ class Supervisor:
         """Start the workers and begin to look, on the cluster's own loop."""
         self._cluster.loop.add_callback(self._watch)
 
+    @property
+    def starting(self) -> bool:
+        """Whether workers are just starting; to end, such a one would be waited for."""
+        return bool(self._correcting)
+
     def end(self) -> None:
         """Look no more."""
         self._ended = True

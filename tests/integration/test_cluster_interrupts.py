@@ -74,8 +74,9 @@ class Launch:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "polite kill"])
 def test_the_first_request_waits_for_what_is_under_way(number: signal.Signals) -> None:
-    launch = Launch("sleep", 2, 1.0, 10)
+    launch = Launch("sleep", 2, 1.5, 10)
     launch.wait_for("unit")
+    time.sleep(0.5)
     launch.interrupt(number)
     assert launch.end() == ""
     assert launch.process.returncode == 130
