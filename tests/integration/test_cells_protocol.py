@@ -151,7 +151,7 @@ def test_a_worker_that_comes_back_too_late_gives_no_part_its_name(
         units.append(unit)
         return scan_unit(unit)
 
-    monkeypatch.setattr("tahoe_engine.cells.scan.scan_unit", remember)
+    monkeypatch.setattr("tahoe_engine.cells.missing.scan_unit", remember)
     scan(atlas, tmp_path / "run")
     late = units[0]
     layout = Layout(tmp_path / "run", late.work.epoch)
