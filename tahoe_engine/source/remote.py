@@ -93,7 +93,7 @@ class Remote:
             raise as_source_error(address, trouble) from None
         if re.search(r"[*\[]", address) or address.endswith("/"):
             raise SourceError(
-                f"{show_address(address)}: a web server cannot list its files; name one file, or a .txt with one a line"
+                f"{show_address(address)}: a web server cannot list its files; name each, or a .txt with one a line"
             )
         if not address.endswith(".parquet"):
             raise SourceError(
@@ -104,7 +104,12 @@ class Remote:
     def _read_list(self, address: str, secret: str) -> list[Shard]:
         url = f"{address}?{secret}" if secret else address
         answer = self.patience().ask(lambda: self._web.get(url, MAX_LIST_BYTES))
-        lines = answer.body.decode("utf-8", "replace").splitlines()
+        if not {"content-length", "transfer-encoding"} & set(answer.headers):
+            raise SourceError(
+                f"{show_address(address)}: the server does not say how long the list is, so that some of it may be "
+                "missing; download it"
+            )
+        lines = answer.body.decode("utf-8-sig", "replace").splitlines()
         names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
         if not names:
             raise SourceError(f"{show_address(address)}: the list is empty; write one address a line")
