@@ -146,13 +146,7 @@ class Web:
             except UnicodeError:
                 raise RefusedError("the host's name is none") from None
             finally:
-                # A connection with bytes left in it would answer the next question with them.
-                if whole and response is not None and not response.will_close and not over.passed:
-                    self._give(key, connection)
-                else:
-                    if response is not None:
-                        response.close()
-                    connection.close()
+                self._put_back(key, connection, response, whole=whole and not over.passed)
             if over.passed:
                 break  # what ends with its connection ends like this, too
             return response.status, found, body
@@ -193,9 +187,22 @@ class Web:
             return http.client.HTTPSConnection(host, timeout=self._timeout, context=self._tls), False
         return http.client.HTTPConnection(host, timeout=self._timeout), False
 
-    def _give(self, key: tuple[str, str], connection: http.client.HTTPConnection) -> None:
-        with self._lock:
-            self._idle.setdefault(key, []).append(connection)
+    def _put_back(
+        self,
+        key: tuple[str, str],
+        connection: http.client.HTTPConnection,
+        response: http.client.HTTPResponse | None,
+        *,
+        whole: bool,
+    ) -> None:
+        # A connection with bytes left in it would answer the next question with them.
+        if whole and response is not None and not response.will_close:
+            with self._lock:
+                self._idle.setdefault(key, []).append(connection)
+            return
+        if response is not None:
+            response.close()
+        connection.close()
 
     def close(self) -> None:
         """Close what lies idle."""
