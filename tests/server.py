@@ -270,6 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, status: int, body: bytes, headers: dict[str, str], fault: str = "") -> None:
         length = len(body) + {"long": 100, "few": -10}.get(fault, 0)
         body = body[: len(body) // 2] if fault == "short" else body
+        body = b"" if self.command == "HEAD" else body
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
