@@ -35,7 +35,7 @@ STORM = {
     "narrow": 3,
     "shifted": 2,
     "whole": 2,
-    "": 50,
+    "": 25,
 }
 RESOLVE = re.compile(r"/datasets/o/n/resolve/(?P<commit>[0-9a-f]{40})/(?P<path>.*)")
 

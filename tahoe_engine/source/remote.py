@@ -55,6 +55,7 @@ class Remote:
     def __init__(self, source: SourceSettings) -> None:
         self.source = source
         self._web = Web(source.timeout_s)
+        self._ranged: set[str] = set()
 
     def patience(self) -> Patience:
         """Give a new budget of waiting: one for each shard."""
@@ -131,7 +132,7 @@ class Remote:
             opened = S3File(shard, self.source)
         else:
             opened = WebFile(shard, self._web)
-        return RemoteFile(opened, shard.size, shard.version, self.patience())
+        return RemoteFile(opened, shard, self.patience(), self._ranged)
 
     def __enter__(self) -> Self:
         return self
@@ -149,18 +150,18 @@ class RemoteFile:
     ----------
     opened : Opened
         How it is asked.
-    size : int, optional
-        Bytes, where that is known; the first answer tells otherwise.
-    version : str
-        Where that is known.
+    shard : Shard
+        With size and version, where they are known; the first answer tells otherwise.
     patience : Patience
         Of this file.
+    ranged : set of str
+        Hosts that have served a range; grows.
     """
 
-    def __init__(self, opened: Opened, size: int | None, version: str, patience: Patience) -> None:
-        self.size, self.version = size, version
+    def __init__(self, opened: Opened, shard: Shard, patience: Patience, ranged: set[str]) -> None:
+        self.size, self.version = shard.size, shard.version
         self._opened, self._patience = opened, patience
-        self._ranged, self._wholes = False, 0
+        self._ranged, self._host, self._wholes = ranged, "/".join(shard.path.split("/")[:3]), 0
 
     def read(self, start: int, length: int) -> bytes:
         """Read a range.
@@ -219,10 +220,11 @@ class RemoteFile:
         except NoRangesError:
             # One machine of many behind an address may not know ranges, or not today; twice, and none of them does.
             self._wholes += 1
-            if self._wholes > 1 and not self._ranged:
+            if self._wholes > 1 and self._host not in self._ranged:
                 raise
             raise PassingError("the whole file in place of a range") from None
-        self._ranged |= answer.status == PARTIAL
+        if answer.status == PARTIAL:
+            self._ranged.add(self._host)
         if answer.status == CHANGED:
             raise ChangedError("its version is another one now")
         if self.version and version and version.replace("W/", "") != self.version.replace("W/", ""):

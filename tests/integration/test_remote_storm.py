@@ -113,7 +113,7 @@ def same(run: Path) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("_patient")
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [4, 5])
 def test_a_storm_changes_nothing_and_nothing_comes_twice(
     kind: str, seed: int, server: Server, local: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

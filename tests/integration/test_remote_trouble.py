@@ -161,14 +161,17 @@ def test_a_server_that_never_ends_is_given_up(
     assert time.monotonic() - begun < 3
 
 
-@pytest.mark.usefixtures("_hasty")
-def test_answers_that_do_not_come_use_the_waiting_time_up(server: Server, tmp_path: Path) -> None:
+def test_answers_that_do_not_come_use_the_waiting_time_up(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tahoe_engine.source.trouble.FIRST_WAIT_S", 0.0)
     server.always = "mute"
-    chosen = settings("source.timeout_s=0.3", "source.retries=100", "source.retry_budget_s=2")
+    chosen = settings("source.timeout_s=0.3", "source.retries=20", "source.retry_budget_s=1")
     begun = time.monotonic()
     with pytest.raises(FetchError, match=r"retry_budget_s is used up; run the same command again"):
         scan(source_of(server)[0], tmp_path / "run", settings=chosen)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 4
+    assert len(server.requests) <= 4
 
 
 @pytest.mark.parametrize("status", ["401", "403"])
