@@ -26,14 +26,12 @@ from tahoe_engine.source.trouble import (
 from tahoe_engine.source.web import Answer, Web, WebFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import TracebackType
 
     from tahoe_engine.sections import SourceSettings
 
 CONTENT_RANGE = re.compile(r"bytes (?:(?P<start>[0-9]{1,18})-[0-9]{1,18}|\*)/(?P<size>[0-9]{1,18})")
 MAX_LIST_BYTES = 64 << 20
-LONGEST_RANGE = 8 << 20  # so that several connections share the work, and a torn answer costs little
 
 
 class Opened(Protocol):
@@ -215,16 +213,7 @@ class RemoteFile:
         return self.read(max(0, size - length), min(length, size))
 
     def _ask(self, span: str, start: int | None, length: int) -> bytes:
-        try:
-            answer, version = self._opened.get(span, length, self.version)
-        except NoRangesError:
-            # One machine of many behind an address may not know ranges, or not today; twice, and none of them does.
-            self._wholes += 1
-            if self._wholes > 1 and self._host not in self._ranged:
-                raise
-            raise PassingError("the whole file in place of a range") from None
-        if answer.status == PARTIAL:
-            self._ranged.add(self._host)
+        answer, version = self._get(span, length)
         if answer.status == CHANGED:
             raise ChangedError("its version is another one now")
         if self.version and version and version.replace("W/", "") != self.version.replace("W/", ""):
@@ -246,6 +235,19 @@ class RemoteFile:
             raise PassingError(f"{len(answer.body)} bytes from {at} on came, {expected} were expected")
         self._fix(size, version)
         return answer.body
+
+    def _get(self, span: str, length: int) -> tuple[Answer, str]:
+        try:
+            answer, version = self._opened.get(span, length, self.version)
+        except NoRangesError:
+            # One machine of many behind an address may not know ranges, or not today; twice, and none of them does.
+            self._wholes += 1
+            if self._wholes > 1 and self._host not in self._ranged:
+                raise
+            raise PassingError("the whole file in place of a range") from None
+        if answer.status == PARTIAL:
+            self._ranged.add(self._host)
+        return answer, version
 
     def _fix(self, size: int, version: str) -> None:
         if self.size is not None and size != self.size:
@@ -274,39 +276,4 @@ def as_source_error(address: str, trouble: Trouble) -> SourceError | FetchError:
     return SourceError(text)
 
 
-def coalesce(ranges: Sequence[tuple[int, int]], gap: int, most: int = LONGEST_RANGE) -> list[tuple[int, int]]:
-    """Join ranges that lie close together, as long as they do not get too long.
-
-    Parameters
-    ----------
-    ranges : sequence of (int, int)
-        Offset and length.
-    gap : int
-        Bytes that may be fetched for nothing to save a request.
-    most : int
-        No joined range is longer; a range is never cut.
-
-    Returns
-    -------
-    list of (int, int)
-        Ascending.
-
-    Examples
-    --------
-    >>> coalesce([(100, 50), (0, 90), (200, 10)], gap=10)
-    [(0, 150), (200, 10)]
-    """
-    joined: list[tuple[int, int]] = []
-    for start, length in sorted(ranges):
-        if joined:
-            first, before = joined[-1]
-            end = max(first + before, start + length)
-            inside = start + length <= first + before
-            if inside or (start - (first + before) <= gap and end - first <= most):
-                joined[-1] = (first, end - first)
-                continue
-        joined.append((start, length))
-    return joined
-
-
-__all__ = ["ChangedError", "MissingError", "Remote", "RemoteFile", "as_source_error", "coalesce"]
+__all__ = ["ChangedError", "MissingError", "Remote", "RemoteFile", "as_source_error"]

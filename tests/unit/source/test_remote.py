@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tahoe_engine.errors import SourceError
 from tahoe_engine.source.address import show_address, split_secret
+from tahoe_engine.source.fetched import coalesce
 from tahoe_engine.source.hub import parse_hub_path
 from tahoe_engine.source.kept import KeptTails, Tail
-from tahoe_engine.source.remote import coalesce
 from tahoe_engine.source.replies import parse_retry_after
 from tahoe_engine.source.shard import Shard
 from tahoe_engine.source.trouble import ExhaustedError, PassingError, Patience
