@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Model = TypeVar("Model", bound=BaseModel)
+PROFILES = Path(__file__).resolve().parent / "profiles"  # in the source tree a link to config/
+SHOWN = 100  # characters of a wrong value
 MAX_SETTINGS_BYTES = 1 << 20  # a settings file of more than 1 MiB is something else
 
 
@@ -29,7 +31,7 @@ def load_settings(profile: str | None = None, job: str | Path | None = None, ove
     Parameters
     ----------
     profile : str, optional
-        Path of a TOML file, or the name of one in ``config/`` (of the working folder, then of the source tree).
+        Path of a TOML file, or the name of one in ``config/`` of the working folder, else of the package's own.
     job : str or Path, optional
         A job file; its ``[job]`` table is not a setting and may name a profile of its own.
     overrides : iterable of str
@@ -118,7 +120,7 @@ def parse_override(text: str) -> dict[str, dict[str, Any]]:
         raise ConfigError(f"--set {escape_controls(text)}: write section.key=value, for example cells.min_genes=10")
     try:
         parsed = tomllib.loads(f"value = {value.strip()}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         parsed = {}
     # Text needs no quotes here; what is not exactly one TOML value is text.
     return {section: {key: parsed["value"] if set(parsed) == {"value"} else value.strip()}}
@@ -161,14 +163,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name an existing TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not only TOML's own error: a number of thousands of digits is refused by Python itself.
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
 
 def _find_profile(name: str) -> Path:
     if name.endswith(".toml") or "/" in name:
         return Path(name)
-    folders = [Path("config"), Path(__file__).resolve().parent.parent / "config"]
+    folders = [Path("config"), PROFILES]
     for folder in folders:
         if (folder / f"{name}.toml").is_file():
             return folder / f"{name}.toml"
@@ -204,7 +207,9 @@ def _explain(model: type[BaseModel], item: Any, origin: str, prefix: str) -> str
     if item["type"] == "missing":
         return f"{origin}: {name!r} is missing"
     message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{origin}: {name} = {item['input']!r}: {message[:1].lower()}{message[1:]}"
+    given = repr(item["input"])
+    given = given if len(given) <= SHOWN else given[:SHOWN] + "…"
+    return f"{origin}: {name} = {given}: {message[:1].lower()}{message[1:]}"
 
 
 def _nearest(name: str, model: type[BaseModel], prefix: str = "") -> str:

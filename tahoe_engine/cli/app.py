@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+import warnings
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from tahoe_engine.cli import cells, check, inspect, plan, run, synth, verify
-from tahoe_engine.errors import TahoeError, escape_controls
+from tahoe_engine.cli import cells, check, gc, inspect, plan, run, synth, verify
+from tahoe_engine.cli.streams import Streams, flush_stdout
+from tahoe_engine.errors import TahoeError, TahoeWarning, escape_controls
 
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import TextIO
 
 USAGE, INTERRUPTED = 64, 130
+_show_warning = warnings.showwarning
 
 app = typer.Typer(
     name="tahoe",
@@ -26,7 +29,7 @@ app = typer.Typer(
     help="Tahoe-100M shards to exact tables of cells and genes, on Dask, through a Rust core.",
     epilog="Example: tahoe synth demo/atlas && tahoe cells demo/atlas --into demo/run",
 )
-for verb in (synth, check, plan, cells, run, inspect, verify):
+for verb in (synth, check, plan, cells, run, inspect, verify, gc):
     verb.register(app)
 
 
@@ -57,21 +60,33 @@ def run_app(args: list[str] | None) -> int:
     Returns
     -------
     int
-        As in CONTRACT.md. A bug is not caught: Python prints its traceback and ends with 1.
+        As in CONTRACT.md; 141 if whoever read the output went away, as for any program that SIGPIPE ends. A bug is not
+        caught: Python prints its traceback and ends with 1.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    with Streams() as streams, warnings.catch_warnings():
+        warnings.simplefilter("always", TahoeWarning)
+        warnings.showwarning = _tell_warning
+        try:
+            return _run(args)
+        except (OSError, SystemExit) as error:
+            return streams.judge(error)
+
+
+def _run(args: list[str] | None) -> int:
     try:
-        code = typer.main.get_command(app)(args, prog_name="tahoe", standalone_mode=False)
-        sys.stdout.flush()
+        try:
+            code = typer.main.get_command(app)(args, prog_name="tahoe", standalone_mode=False)
+        finally:
+            # Also what was printed before an error: else Python flushes it at its end, and complains.
+            flush_stdout()
     except TahoeError as error:
         _say(f"tahoe: {error}")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python's own flush at exit must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (OSError, SystemExit):
+        raise
     except Exception as error:  # noqa: BLE001 - what is not about usage is raised again
         return _usage(error)
     if code == INTERRUPTED:
@@ -96,6 +111,21 @@ def _usage(error: Exception) -> int:
 
 def _say(text: str) -> None:
     sys.stderr.write(escape_controls(text) + "\n")
+
+
+def _tell_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show our own warnings as one line, without the place in the code that others need."""
+    if issubclass(category, TahoeWarning):
+        _say(f"tahoe: {message}")
+    else:
+        _show_warning(message, category, filename, lineno, file, line)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -31,7 +31,8 @@ CELLS, BAD = 30, 17
 @pytest.fixture(scope="module")
 def cells(atlas: Path) -> list[dict[str, Any]]:
     """A few cells of the atlas."""
-    return list(pq.read_table(min((atlas / "data").iterdir())).slice(0, CELLS).to_pylist())
+    some: list[dict[str, Any]] = pq.read_table(min((atlas / "data").iterdir())).slice(0, CELLS).to_pylist()
+    return some
 
 
 def lines_of(cells: list[dict[str, Any]]) -> list[str]:

@@ -52,6 +52,42 @@ def test_a_wrong_value_is_refused_with_a_reason(override: str, said: str) -> Non
     assert said in str(caught.value)
 
 
+def numeric_settings() -> list[str]:
+    return [
+        f"{section}.{key}"
+        for section, keys in Settings().model_dump().items()
+        for key, value in keys.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+
+
+@pytest.mark.parametrize("name", numeric_settings())
+def test_every_number_has_an_upper_bound(name: str) -> None:
+    with pytest.raises(ConfigError, match="less than or equal to"):
+        load_settings(overrides=[f"{name}={10**30}"])
+    # More digits than Python reads, and more than a float holds.
+    for huge in (10**4000, "9" * 5000):
+        with pytest.raises(ConfigError, match=name.partition(".")[0]):
+            load_settings(overrides=[f"{name}={huge}"])
+
+
+def test_a_file_with_a_number_nobody_can_read_is_a_config_error(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text("[cells]\nmin_genes = " + "9" * 5000)
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_settings(profile=str(path))
+
+
+@pytest.mark.parametrize("key", ["cell_lines", "drugs", "plates", "samples"])
+@pytest.mark.parametrize("value", ["", "''", "' , '", "['']", "[4, ' ']", "4,,6", "4,"])
+def test_a_filter_for_no_name_is_refused(key: str, value: str) -> None:
+    with pytest.raises(
+        ConfigError, match=f"cells.{key} = .*: a name is empty; leave it out, or write \\[\\] to keep all"
+    ):
+        load_settings(overrides=[f"cells.{key}={value}"])
+    assert getattr(load_settings(overrides=[f"cells.{key}=[]"]).cells, key) == ()
+
+
 def test_profile_then_job_then_override(tmp_path: Path) -> None:
     profile, job = tmp_path / "p.toml", tmp_path / "j.toml"
     profile.write_text("[cells]\nmin_genes = 1\nstats = 'qc'\n[workers]\ncount = 3\n")
@@ -68,10 +104,22 @@ def test_a_job_may_name_its_profile(tmp_path: Path) -> None:
     assert load_settings(job=job).cells.min_genes == 9
 
 
-def test_a_profile_of_the_source_tree_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_profile_of_the_package_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_settings(profile="small_machine").workers.count == 1
-    with pytest.raises(ConfigError, match="there is default, small_machine"):
+    # Nothing beside the package is looked at: an installed one has no source tree around it.
+    monkeypatch.setattr("tahoe_engine.config.PROFILES", tmp_path / "nothing")
+    with pytest.raises(ConfigError, match="there is none"):
+        load_settings(profile="small_machine")
+
+
+def test_a_profile_of_the_working_folder_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/small_machine.toml").write_text("[workers]\ncount = 7\n")
+    (tmp_path / "config/own.toml").write_text("[workers]\ncount = 8\n")
+    assert [load_settings(profile=name).workers.count for name in ("small_machine", "own")] == [7, 8]
+    with pytest.raises(ConfigError, match="there is default, own, small_machine"):
         load_settings(profile="smal")
 
 
