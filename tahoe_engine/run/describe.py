@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tahoe_engine.run.journal import read_journal
 from tahoe_engine.run.layout import Layout
 from tahoe_engine.run.manifest import list_stages, read_manifest
-from tahoe_engine.run.shape import QUARANTINE_KEYS
 from tahoe_engine.run.plan import read_plan
+from tahoe_engine.run.shape import QUARANTINE_KEYS
 
 if TYPE_CHECKING:
     from os import PathLike
