@@ -109,8 +109,12 @@ class Web:
             if status not in REDIRECTS:
                 return Answer(status, found, said or found, body, url)
             said = {**found, **said}
-            target = urljoin(url, found.get("location", ""))
-            parts = urlsplit(target)
+            try:
+                target = urljoin(url, found.get("location", ""))
+                parts = urlsplit(target)
+                http.client.HTTPConnection(parts.netloc)  # connects to nothing, but looks at host and port
+            except (ValueError, http.client.InvalidURL):
+                raise RefusedError("a redirect to what is no address") from None
             if not parts.netloc or parts.scheme not in WEB or (url.startswith("https") and parts.scheme != "https"):
                 raise RefusedError("a redirect that leads off https")
             if "@" in parts.netloc:
@@ -159,6 +163,8 @@ class Web:
             return b"", _finish(response)
         if status not in (OK, PARTIAL):
             raise_status(status, response.getheader("Retry-After"))
+        if (response.getheader("Content-Encoding") or "identity").lower() != "identity":
+            raise RefusedError("the server packs what it sends, although it was asked not to")
         said = response.length
         if said is not None and said > most:
             if status == OK:
