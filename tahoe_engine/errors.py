@@ -6,6 +6,8 @@ Anything that is not a `TahoeError` is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import re
+
 
 class TahoeError(Exception):
     """The base of every error that its reader can do something about.
@@ -109,6 +111,27 @@ class ShardError(TahoeError):
 
 class TahoeWarning(UserWarning):
     """Something was taken for granted that the caller may want otherwise; the work goes on."""
+
+
+def hide_secrets(text: str) -> str:
+    """Cut what may be secret out of the web addresses in a text: user names, passwords, queries.
+
+    Parameters
+    ----------
+    text : str
+        A message that may repeat what a user gave.
+
+    Returns
+    -------
+    str
+        The text with addresses one may show.
+
+    Examples
+    --------
+    >>> hide_secrets("no such command 'https://me:pass@example.org/a?sig=abc'")
+    "no such command 'https://example.org/a'"
+    """
+    return re.sub(r"(?i)\b(https?://)(?:[^\s/'\"@]*@)?([^\s?#'\"]*)(?:[?#][^\s'\"]*)?", r"\1\2", text)
 
 
 def escape_controls(text: str) -> str:

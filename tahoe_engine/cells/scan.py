@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -19,7 +20,6 @@ from tahoe_engine.run import Journal, Layout, hold_run, require_free, set_aside_
 from tahoe_engine.source import find_shards, scheme_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Sequence
 
     from tahoe_engine.source import Shard
@@ -154,7 +154,9 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
 
 
 def _require_apart(shards: Sequence[Shard], into: str | os.PathLike[str]) -> None:
-    """Refuse to write a run over its own source."""
+    """Refuse to write a run over its own source, or elsewhere than on a disk."""
+    if scheme_of(os.fspath(into)):
+        raise ConfigError(f"{into}: a run folder is on a disk that all workers share; name a path")
     # Where they really are: a link and ".." lead there too.
     root = Path(into).resolve()
     own = {root, *(root / name for name in ("data", "cells", "genes", "metadata", ".tahoe"))}

@@ -11,7 +11,7 @@ import typer
 
 from tahoe_engine.cli import cells, check, gc, inspect, plan, run, synth, verify
 from tahoe_engine.cli.streams import Streams, flush_stdout
-from tahoe_engine.errors import TahoeError, TahoeWarning, escape_controls
+from tahoe_engine.errors import TahoeError, TahoeWarning, escape_controls, hide_secrets
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -110,7 +110,7 @@ def _usage(error: Exception) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(escape_controls(text) + "\n")
+    sys.stderr.write(escape_controls(hide_secrets(text)) + "\n")
 
 
 def _tell_warning(

@@ -112,13 +112,13 @@ class Web:
             try:
                 target = urljoin(url, found.get("location", ""))
                 parts = urlsplit(target)
+                if "@" in parts.netloc:
+                    raise RefusedError("a redirect with a user name or password in it")
                 http.client.HTTPConnection(parts.netloc)  # connects to nothing, but looks at host and port
             except (ValueError, http.client.InvalidURL):
                 raise RefusedError("a redirect to what is no address") from None
             if not parts.netloc or parts.scheme not in WEB or (url.startswith("https") and parts.scheme != "https"):
                 raise RefusedError("a redirect that leads off https")
-            if "@" in parts.netloc:
-                raise RefusedError("a redirect with a user name or password in it")
             url = target
         raise RefusedError(f"more than {MAX_REDIRECTS} redirects")
 

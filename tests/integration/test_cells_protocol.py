@@ -188,3 +188,10 @@ def test_starting_anew_needs_a_source_that_is_right(atlas: Path, run: Path, copy
     with pytest.raises(ConfigError, match="outside the source"):
         scan(atlas, copy, rows="5000:", new=True)
     assert published(copy) == published(run)
+
+
+def test_a_run_folder_is_no_address(atlas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="name a path"):
+        te.scan_cells(atlas, "s3://bucket/run", workers=0)
+    assert list(tmp_path.iterdir()) == []

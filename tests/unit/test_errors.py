@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from tahoe_engine import errors
-from tahoe_engine.errors import ShardError, TahoeError, escape_controls
+from tahoe_engine.errors import ShardError, TahoeError, escape_controls, hide_secrets
 
 
 def test_a_shard_error_survives_plain_pickle() -> None:
@@ -46,3 +46,16 @@ def test_every_error_has_the_exit_code_of_the_contract(kind: str, code: int) -> 
     found = getattr(errors, kind)
     assert issubclass(found, TahoeError)
     assert found.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see https://h.org/a.parquet?sig=canary&x=1 now", "see https://h.org/a.parquet now"),
+        ("'HTTP://me:canary@h.org/a#canary', then 'b'", "'HTTP://h.org/a', then 'b'"),
+        ("s3://bucket/what?.parquet and a@b.c", "s3://bucket/what?.parquet and a@b.c"),
+        ("is it https://h.org?", "is it https://h.org"),
+    ],
+)
+def test_a_message_shows_no_signature_that_stood_in_an_address(text: str, shown: str) -> None:
+    assert hide_secrets(text) == shown
