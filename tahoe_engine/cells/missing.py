@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.deferred import Deferred
 from tahoe_engine.cells.fingerprint import describe_build
 from tahoe_engine.cells.report import Progress
 from tahoe_engine.cells.unit import CellsUnit, scan_unit
 from tahoe_engine.errors import FetchError, ShardError
+from tahoe_engine.run.ledger import CRASHED
 from tahoe_engine.source import scheme_of
-from tahoe_engine.workers import WorkerDiedError, run_units
+from tahoe_engine.workers import WorkerDiedError, is_here, run_apart, run_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,13 +53,14 @@ def run_missing(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, 
     for folder in (launch.layout.stage("cells"), launch.layout.gene_parts):
         folder.mkdir(exist_ok=True)
     total, deferred = len(units), Deferred()
+    slack_s = _slack(units, launch.plan.settings.source)
     while units:
         outcomes = run_units(
-            scan_unit,
+            _scan_here(launch, slack_s) if is_here(launch.plan.settings.workers) else scan_unit,
             units,
             launch.plan.settings.workers,
             gate=describe_build,
-            slack_s=_slack(units, launch.plan.settings.source),
+            slack_s=slack_s,
             on_drain=lambda n: tell(Progress("draining", 0, n)),
         )
         # Closing the generator stops the workers, whatever ends the loop; only then may temporary files go.
@@ -81,6 +83,21 @@ def run_missing(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, 
     return rows_done, n_done
 
 
+def _scan_here(launch: Launch, slack_s: float) -> Callable[[CellsUnit], dict[str, Any]]:
+    """Give what scans a unit in this process: a shard that once took it along gets a process of its own."""
+
+    def scan(unit: CellsUnit) -> dict[str, Any]:
+        if unit.shard.name not in launch.ledger.suspects:
+            launch.ledger.record_begin(unit.shard.name)
+            return scan_unit(unit)
+        outcome = run_apart(scan_unit, unit, launch.plan.settings.workers, slack_s=slack_s)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.receipt or {}
+
+    return scan
+
+
 def _slack(units: Sequence[CellsUnit], source: SourceSettings) -> float:
     """Give the seconds that a unit may wait for a server."""
     remote = any(scheme_of(unit.shard.path) for unit in units)
@@ -92,5 +109,5 @@ def _defect(shard: str, error: BaseException | None) -> ShardError:
     if isinstance(error, ShardError):
         return error
     if isinstance(error, WorkerDiedError):
-        return ShardError(shard, None, None, "E_WORKER_CRASH", str(error))
+        return ShardError(shard, None, None, CRASHED, str(error))
     raise error or AssertionError("an outcome without receipt and error")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tahoe_engine.run.journal import Journal
     from tahoe_engine.run.layout import Layout
 
+CRASHED = "E_WORKER_CRASH"  # code of a unit that takes its process with it
+
 
 class Ledger:
     """The units of a stage and their receipts.
@@ -45,6 +47,8 @@ class Ledger:
     receipts : dict
         Of finished units, by name. Each has an entry with `rows`, `size`, `sha256` and `digest` for every file of
         `Layout.unit_files`, or None where the unit has no such file.
+    suspects : set of str
+        Units under which a process died before: begun and not ended, or set aside for that.
     adopted : int
         Units whose journal line was lost and whose files were taken over.
 
@@ -65,6 +69,7 @@ class Ledger:
     ) -> None:
         self._layout, self._stage, self._journal, self._keys = layout, stage, journal, keys
         self.receipts: dict[str, dict[str, Any]] = {}
+        self.suspects: set[str] = set()
         self.adopted = 0
         layout.receipts(stage).mkdir(parents=True, exist_ok=True)
         journaled = self._replay(journal.records)
@@ -108,6 +113,16 @@ class Ledger:
         self._append(name, receipt)
         self.receipts[name] = receipt
 
+    def record_begin(self, name: str) -> None:
+        """Record that this very process begins a unit: should it die, the next launch knows of what.
+
+        Parameters
+        ----------
+        name : str
+            Name of the unit.
+        """
+        self._journal.append({"begun": name})
+
     def record_defect(self, name: str, defect: Mapping[str, Any]) -> None:
         """Record a unit that is set aside.
 
@@ -137,9 +152,14 @@ class Ledger:
         last: dict[str, dict[str, Any]] = {}
         first: dict[str, dict[str, Any]] = {}
         for record in records:
+            if record.get("begun") in self._keys:
+                self.suspects.add(record["begun"])
             name = record.get("shard", "")
             if name not in self._keys:
                 continue
+            self.suspects.discard(name)
+            if record.get("code") == CRASHED:
+                self.suspects.add(name)
             receipt = record.get("receipt")
             if receipt is None:
                 last.pop(name, None)

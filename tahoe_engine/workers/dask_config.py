@@ -42,6 +42,22 @@ def count_workers(settings: WorkersSettings) -> int:
     return max(1, len(os.sched_getaffinity(0)))
 
 
+def is_here(settings: WorkersSettings) -> bool:
+    """Tell whether this process does the work itself, without a cluster.
+
+    Parameters
+    ----------
+    settings : WorkersSettings
+        Its section.
+
+    Returns
+    -------
+    bool
+        True for no workers and no scheduler.
+    """
+    return not settings.scheduler and count_workers(settings) == 0
+
+
 def configure_dask(settings: WorkersSettings) -> dict[str, object]:
     """Give dask's own settings for a run.
 

@@ -72,7 +72,11 @@ def _run_child(request: bytes, limit_s: float) -> tuple[int, bytes]:
     """Give the exit code, negative for a signal, and what the child answered."""
     # Its words are not kept: a panic names its thread's number, and a verdict must not differ between two runs.
     with subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for who waits for it: the unit must not be blamed for a signal
     ) as child:
         try:
             # Longer than the child's own limit: this is for one that was stopped.

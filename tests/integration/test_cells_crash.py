@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -121,3 +123,37 @@ def test_a_polite_kill_is_an_interrupt_too(atlas: Path, run: Path, tmp_path: Pat
     assert len(errors.splitlines()) <= 3, errors
     scan(atlas, into)
     assert published(into) == published(run)
+
+
+@pytest.mark.slow
+def test_a_shard_that_takes_the_process_along_is_set_aside_by_the_next_launch(atlas: Path, tmp_path: Path) -> None:
+    poison = tmp_path / "poison"
+    poison.mkdir()
+    # Python runs this in every process that starts; the engine has no door for it.
+    (poison / "sitecustomize.py").write_text(
+        "import importlib.abc, os, sys\n"
+        "class Finder(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name != 'tahoe_engine.cells.unit': return None\n"
+        "        sys.meta_path.remove(self)\n"
+        "        from tahoe_engine import _rust\n"
+        "        real = _rust.scan_cells\n"
+        "        def scan(*a, shard, **k):\n"
+        "            if '00002' in shard: os.abort()\n"
+        "            return real(*a, shard=shard, **k)\n"
+        "        _rust.scan_cells = scan\n"
+        "        return None\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    into = tmp_path / "run"
+    command = [sys.executable, "-m", "tahoe_engine", "cells", str(atlas), "--into", str(into), "--workers", "0"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(poison), os.environ.get("PYTHONPATH", "")])}
+    launches = [
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        for _ in range(3)
+    ]
+    # The first launch dies; from the second on it is known under what.
+    assert [done.returncode for done in launches] == [-signal.SIGABRT, 2, 2], launches[-1].stderr
+    assert "E_WORKER_CRASH" in launches[-1].stdout
+    assert "SIGABRT" in launches[-1].stdout
+    assert scan(atlas, into).units_done == 1

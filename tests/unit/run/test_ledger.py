@@ -147,3 +147,19 @@ def test_a_receipt_that_will_not_do_leaves_its_files_for_the_second_attempt(tmp_
         assert ledger.missing() == ["a", "b"]
         assert layout.part("cells", "a").is_file()
     assert set_aside(tmp_path) == []
+
+
+def test_a_unit_that_was_begun_and_not_ended_is_a_suspect(tmp_path: Path) -> None:
+    with launch(tmp_path) as (layout, ledger):
+        for name in KEYS:
+            ledger.record_begin(name)
+        ledger.record_receipt("a", make(layout, "a"))
+    with launch(tmp_path) as (_, ledger):
+        assert ledger.suspects == {"b"}
+        ledger.record_defect("b", {"code": "E_WORKER_CRASH"})
+    # Set aside for that, and tried again by the next launch: with the same care.
+    with launch(tmp_path) as (layout, ledger):
+        assert ledger.suspects == {"b"}
+        ledger.record_receipt("b", make(layout, "b"))
+    with launch(tmp_path) as (_, ledger):
+        assert ledger.suspects == set()
