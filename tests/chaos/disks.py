@@ -30,6 +30,18 @@ def require_mounts(*programs: str) -> None:
         raise SkippedError(f"{', '.join(missing)} is not installed")
 
 
+def require_loop(place: Path) -> None:
+    """Skip where no file can be mounted; a mount that fails later is a failure."""
+    require_mounts("mkfs.ext4", "losetup")
+    place.mkdir()
+    try:
+        with Ext4(place, 8) as disk:
+            disk.mount("defaults")
+            disk.unmount()
+    except BrokenError as error:
+        raise SkippedError(f"no loop device can be mounted here: {error}") from error
+
+
 class Ext4:
     """An ext4 file system in a file."""
 
@@ -42,10 +54,7 @@ class Ext4:
 
     def mount(self, options: str) -> None:
         """Mount it; what the last cut left in its journal is replayed."""
-        try:
-            call("mount", "-t", "ext4", "-o", f"loop,{options}", str(self._image), str(self.root))
-        except BrokenError as error:
-            raise SkippedError(f"no loop device can be mounted here: {error}") from error
+        call("mount", "-t", "ext4", "-o", f"loop,{options}", str(self._image), str(self.root))
 
     def cut(self) -> None:
         """Cut the power."""

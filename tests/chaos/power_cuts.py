@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from chaos.atlases import run_undisturbed
 from chaos.campaign import BrokenError
-from chaos.disks import Ext4, require_mounts
+from chaos.disks import Ext4, require_loop
 from chaos.driver import Driver
 from chaos.judge import require_journalled_parts, require_same, require_whole_parts
 
@@ -24,7 +24,7 @@ OPTIONS = ("defaults", "noauto_da_alloc,data=writeback", "noauto_da_alloc,data=w
 
 def run(campaign: Campaign) -> None:
     """Cut runs short, ten times each."""
-    require_mounts("mkfs.ext4", "losetup")
+    require_loop(campaign.place / "probe")
     wanted = run_undisturbed(campaign.cache, SHARDS)
     cuts = campaign.pick(3, CUTS)
     with Driver() as driver:
