@@ -122,6 +122,9 @@ class SynthModel:
     def blocks(self) -> tuple[bytes, bytes]:
         """Give the genes that wells move, and their blocks (u32 buffers)."""
 
+def core_sources() -> str:
+    """Tell builds of different sources apart: 16 hexadecimal digits."""
+
 def core_version() -> str:
     """Give the version of the core; it changes whenever a number could."""
 
@@ -197,8 +200,11 @@ def scan_cells(
         If a part cannot be written, or exists.
     """
 
-def merge_genes(parts: Sequence[str], vocabulary: Vocabulary, n_cells: int) -> dict[str, bytes]:
-    """Merge parts of gene sums exactly; little-endian columns in vocabulary order, u64 counts and f64 statistics."""
+def merge_genes(parts: Sequence[tuple[str, str]], vocabulary: Vocabulary, n_cells: int) -> dict[str, bytes]:
+    """Merge parts of gene sums exactly, each a path and the sha256 it must have.
+
+    Gives little-endian columns in vocabulary order, u64 counts and f64 statistics.
+    """
 
 def digest_table(path: str) -> dict[str, Any]:
     """Give the rows and the digest of the values of a part."""

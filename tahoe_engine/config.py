@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Model = TypeVar("Model", bound=BaseModel)
+PROFILES = Path(__file__).resolve().parent / "profiles"  # in the source tree a link to config/
 MAX_SETTINGS_BYTES = 1 << 20  # a settings file of more than 1 MiB is something else
 
 
@@ -29,7 +30,7 @@ def load_settings(profile: str | None = None, job: str | Path | None = None, ove
     Parameters
     ----------
     profile : str, optional
-        Path of a TOML file, or the name of one in ``config/`` (of the working folder, then of the source tree).
+        Path of a TOML file, or the name of one in ``config/`` of the working folder, else of the package's own.
     job : str or Path, optional
         A job file; its ``[job]`` table is not a setting and may name a profile of its own.
     overrides : iterable of str
@@ -168,7 +169,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _find_profile(name: str) -> Path:
     if name.endswith(".toml") or "/" in name:
         return Path(name)
-    folders = [Path("config"), Path(__file__).resolve().parent.parent / "config"]
+    folders = [Path("config"), PROFILES]
     for folder in folders:
         if (folder / f"{name}.toml").is_file():
             return folder / f"{name}.toml"

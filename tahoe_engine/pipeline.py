@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 ORDER = ("cells",)
 
 
-def run_job(
+def run_job(  # noqa: PLR0913 - the keywords are the options of the command
     job: str | Path,
     overrides: Iterable[str] = (),
     *,
     profile: str | None = None,
+    new: bool = False,
+    accept_changed_inputs: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     on_unknown: Callable[[dict[str, dict[str, list[str]]]], None] | None = None,
 ) -> dict[str, CellsReport]:
@@ -37,6 +39,8 @@ def run_job(
         ``section.key=value``; they have the last word.
     profile : str, optional
         In place of the job's own.
+    new, accept_changed_inputs : bool
+        As in `tahoe_engine.cells.scan_cells`, for every stage the job names.
     on_progress, on_unknown : callable, optional
         As in `tahoe_engine.cells.scan_cells`.
 
@@ -60,11 +64,16 @@ def run_job(
     if unknown or not asked.stages:
         named = f"unknown stage {unknown[0]!r}" if unknown else "no stage is named"
         raise ConfigError(f"{job}: {named}; there is {', '.join(ORDER)}")
-    callbacks = {"on_progress": on_progress, "on_unknown": on_unknown}
-    return {stage: _run_stage(stage, asked, settings, callbacks) for stage in ORDER if stage in asked.stages}
+    options = {
+        "new": new,
+        "accept_changed_inputs": accept_changed_inputs,
+        "on_progress": on_progress,
+        "on_unknown": on_unknown,
+    }
+    return {stage: _run_stage(stage, asked, settings, options) for stage in ORDER if stage in asked.stages}
 
 
-def _run_stage(stage: str, job: Job, settings: Settings, callbacks: dict[str, Any]) -> CellsReport:
+def _run_stage(stage: str, job: Job, settings: Settings, options: dict[str, Any]) -> CellsReport:
     from tahoe_engine.cells import scan_cells
 
-    return {"cells": scan_cells}[stage](job.source, job.into, settings=settings, **callbacks)
+    return {"cells": scan_cells}[stage](job.source, job.into, settings=settings, **options)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import strategies
+from tahoe_engine.run import hash_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +63,9 @@ def merge(scanned: Sequence[Scanned], *, tables: Tables = strategies.TABLES, raw
     from tahoe_engine import _rust
 
     n_cells = sum(one.receipt["kept"] for one in scanned)
-    merged: dict[str, bytes] = _rust.merge_genes([str(one.genes) for one in scanned], build_vocabulary(tables), n_cells)
+    merged: dict[str, bytes] = _rust.merge_genes(
+        [(str(one.genes), hash_file(one.genes)) for one in scanned], build_vocabulary(tables), n_cells
+    )
     if raw:
         return merged
     return {

@@ -48,7 +48,7 @@ def main() -> None:
         run(*pip, "check")
         tahoe = python.with_name("tahoe")
         run(tahoe, "synth", place / "atlas", "--plates", "4", "--wells", "3", "--cells", "300", "--seed", "1")
-        run(tahoe, "cells", place / "atlas", "--into", place / "run", "--workers", "1", "--quiet")
+        run(tahoe, "cells", place / "atlas", "--into", place / "run", "--profile", "small_machine", "--quiet")
         run(tahoe, "verify", place / "run", "--deep")
         run(python, "-c", READ_TABLES, place / "run")
     print(f"{wheel.name} works in an empty environment")

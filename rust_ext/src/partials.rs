@@ -1,10 +1,12 @@
 //! Gene sums on disk, and how parts of them become the table of genes.
 
+use bytes::Bytes;
 use parquet::data_type::{DataType, Int32Type, Int64Type};
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{Code, Defect, Result};
-
+use crate::footer::hex;
 use crate::moments::{CP_SCALE, LOG_SCALE};
 use crate::store::unreadable;
 use crate::sums::{GeneSums, mean_and_variance};
@@ -64,11 +66,17 @@ pub fn gene_table(sums: &[GeneSums], vocabulary: &Vocabulary) -> Table {
 
 /// Adds one part to the sums of all genes.
 ///
+/// What is hashed is what is added: a bit that flipped since the part was written would be seen by nobody afterwards.
+///
 /// # Errors
-/// `E_DECODE` where the part is not one of ours, `E_TOKEN_RANGE` where its genes are not the vocabulary's.
-pub fn add_part(path: &str, vocabulary: &Vocabulary, sums: &mut [GeneSums]) -> Result<()> {
-    let file = std::fs::File::open(path).map_err(|e| unreadable(&e))?;
-    let reader = SerializedFileReader::new(file)?;
+/// `E_CHECKSUM` where the part is not what was written, `E_DECODE` where it is not one of ours, `E_TOKEN_RANGE` where
+/// its genes are not the vocabulary's.
+pub fn add_part(path: &str, sha256: &str, vocabulary: &Vocabulary, sums: &mut [GeneSums]) -> Result<()> {
+    let content = std::fs::read(path).map_err(|e| unreadable(&e))?;
+    if hex(&Sha256::digest(&content)) != sha256 {
+        return Err(Defect::new(Code::Checksum, "its sha256 is not the one it was written with"));
+    }
+    let reader = SerializedFileReader::new(Bytes::from(content))?;
     for index in 0..reader.num_row_groups() {
         let group = reader.get_row_group(index)?;
         let rows = usize::try_from(group.metadata().num_rows()).map_err(|_| foreign())?;

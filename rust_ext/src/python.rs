@@ -93,6 +93,12 @@ fn core_version() -> &'static str {
     concat!(env!("CARGO_PKG_VERSION"), "+cells1")
 }
 
+/// Tells builds of different sources apart, also where no number changed.
+#[pyfunction]
+fn core_sources() -> &'static str {
+    env!("TAHOE_CORE_SOURCES")
+}
+
 /// The compiled core of tahoe-engine.
 #[pymodule]
 fn _rust(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -104,6 +110,7 @@ fn _rust(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(shards::py_merge_genes, module)?)?;
     module.add_function(wrap_pyfunction!(shards::py_digest_table, module)?)?;
     module.add_function(wrap_pyfunction!(core_version, module)?)?;
+    module.add_function(wrap_pyfunction!(core_sources, module)?)?;
     module.add_class::<synth::SynthModel>()?;
     module.add_function(wrap_pyfunction!(synth::synth_cells, module)?)?;
     module.add_function(wrap_pyfunction!(synth::synth_summaries, module)?)?;

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine import schema
-from tahoe_engine.run.parts import hash_file, replace_file
+from tahoe_engine.errors import ShardError, StoppedError
+from tahoe_engine.run.disk import hash_file
+from tahoe_engine.run.parts import move_aside, replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tahoe_engine.cells.joined import Joined
+    from tahoe_engine.cells.manifests import Receipts
     from tahoe_engine.run.layout import Layout
 
+SHOWN = 5  # damaged shards named in an error
 
-def merge_genes(layout: Layout, shards: Sequence[str], joined: Joined, n_cells: int) -> dict[str, Any]:
+
+def merge_genes(layout: Layout, receipts: Receipts, joined: Joined, n_cells: int) -> dict[str, Any]:
     """Merge the gene sums of the shards and write ``genes/genes.parquet``.
 
     Parameters
     ----------
     layout : Layout
         The run.
-    shards : sequence of str
-        Names of the shards that gave cells, sorted.
+    receipts : dict
+        Of the shards, by name.
     joined : Joined
         Genes of the table, in its order.
     n_cells : int
@@ -33,6 +37,11 @@ def merge_genes(layout: Layout, shards: Sequence[str], joined: Joined, n_cells: 
     -------
     dict
         The part's entry in the manifest: name, rows, size, sha256, digest.
+
+    Raises
+    ------
+    StoppedError
+        If the sums of a shard are not what was written; they are set aside, and the next launch makes them anew.
     """
     import numpy as np
     import polars as pl
@@ -40,8 +49,22 @@ def merge_genes(layout: Layout, shards: Sequence[str], joined: Joined, n_cells: 
     from tahoe_engine import _rust
 
     vocabulary, _ = joined.core_tables
-    parts = [str(layout.gene_parts / f"{shard}.parquet") for shard in shards]
-    buffers = _rust.merge_genes(parts, vocabulary, n_cells)
+    parts = {
+        str(layout.unit_files("cells", shard)["genes"]): receipt["genes"]["sha256"]
+        for shard, receipt in sorted(receipts.items())
+        if receipt["genes"] is not None
+    }
+    try:
+        buffers = _rust.merge_genes(list(parts.items()), vocabulary, n_cells)
+    except ShardError as error:
+        damaged = [Path(path) for path, sha256 in parts.items() if _is_damaged(Path(path), sha256)]
+        for path in damaged:
+            move_aside(layout, path)
+        names = ", ".join(path.stem for path in damaged[:SHOWN])
+        raise StoppedError(
+            f"the gene sums of {len(damaged)} shards are damaged ({names or error}) and were set aside; run the same "
+            "command again to compute them anew"
+        ) from error
     known = {
         "gene": joined.genes[schema.TOKEN_ID],
         schema.ENSEMBL_ID: joined.genes[schema.ENSEMBL_ID],
@@ -61,7 +84,7 @@ def merge_genes(layout: Layout, shards: Sequence[str], joined: Joined, n_cells: 
     pl.DataFrame(columns).write_parquet(buffer, compression="zstd", row_group_size=1 << 16)
     layout.stage("genes").mkdir(exist_ok=True)
     final = layout.stage("genes") / "genes.parquet"
-    replace_file(final, buffer.getvalue(), layout.temporary)
+    replace_file(layout, final, buffer.getvalue())
     return {
         "name": final.name,
         "rows": joined.genes.height,
@@ -69,6 +92,10 @@ def merge_genes(layout: Layout, shards: Sequence[str], joined: Joined, n_cells: 
         "sha256": hash_file(final),
         "digest": _digest(buffers, joined),
     }
+
+
+def _is_damaged(path: Path, sha256: str) -> bool:
+    return not path.is_file() or hash_file(path) != sha256
 
 
 def _digest(buffers: dict[str, bytes], joined: Joined) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tahoe_engine import schema
+from tahoe_engine.errors import StageError
 from tahoe_engine.run.manifest import digest_of
 from tahoe_engine.run.parts import replace_file
 
@@ -86,7 +88,7 @@ def load_joined(folder: str | Path | None, genes: str | Path | None) -> Joined:
     )
 
 
-def copy_joined(joined: Joined, layout: Layout) -> None:
+def copy_joined(joined: Joined, layout: Layout) -> list[dict[str, Any]]:
     """Write the joined tables into the run.
 
     Parameters
@@ -95,16 +97,27 @@ def copy_joined(joined: Joined, layout: Layout) -> None:
         What is joined; the recorded plan has made sure that it is what was joined before.
     layout : Layout
         The run.
+
+    Returns
+    -------
+    list of dict
+        name, rows, size and sha256 of each file.
     """
     layout.metadata.mkdir(exist_ok=True)
+    files = []
     for name in TABLES:
+        table: pl.DataFrame = getattr(joined, name)
         buffer = io.BytesIO()
-        getattr(joined, name).write_parquet(buffer, compression="zstd", statistics=False)
-        replace_file(layout.metadata / f"{name}.parquet", buffer.getvalue(), layout.temporary)
+        table.write_parquet(buffer, compression="zstd", statistics=False)
+        content = buffer.getvalue()
+        replace_file(layout, layout.metadata / f"{name}.parquet", content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        files.append({"name": f"{name}.parquet", "rows": table.height, "size": len(content), "sha256": sha256})
+    return files
 
 
 @lru_cache(maxsize=2)
-def read_core_tables(folder: str, key: str) -> tuple[_rust.Vocabulary, _rust.Joins]:  # noqa: ARG001 - part of the cache's key
+def read_core_tables(folder: str, key: str) -> tuple[_rust.Vocabulary, _rust.Joins]:
     """Build the core's tables from a run's metadata, once a process.
 
     Parameters
@@ -112,13 +125,24 @@ def read_core_tables(folder: str, key: str) -> tuple[_rust.Vocabulary, _rust.Joi
     folder : str
         ``RUN/metadata``.
     key : str
-        Digest of the tables: another run in the same folder must not get these.
+        Digest of the tables: what was joined to the first cell is joined to the last, whatever becomes of the files.
 
     Returns
     -------
     Vocabulary, Joins
         Immutable.
+
+    Raises
+    ------
+    StageError
+        If the tables are not those.
     """
     import polars as pl
 
-    return Joined(*(pl.read_parquet(Path(folder) / f"{name}.parquet") for name in TABLES)).core_tables
+    try:
+        joined = Joined(*(pl.read_parquet(Path(folder) / f"{name}.parquet") for name in TABLES))
+    except pl.exceptions.PolarsError as error:
+        raise StageError(f"{folder}: a table is damaged ({error}); run the same command again") from error
+    if digest_of(joined.digests) != key:
+        raise StageError(f"{folder}: the tables are not those this launch has written; run the same command again")
+    return joined.core_tables

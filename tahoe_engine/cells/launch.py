@@ -10,9 +10,9 @@ from tahoe_engine.cells.manifests import Receipts, describe_quarantine
 from tahoe_engine.cells.unit import CellsUnit, CellsWork
 from tahoe_engine.cells.wanted import KEYS
 from tahoe_engine.errors import BadDataError, ConfigError, ShardError
-from tahoe_engine.run import Journal, record_plan
+from tahoe_engine.run import Journal, Ledger, record_plan
+from tahoe_engine.run.disk import hash_file
 from tahoe_engine.run.manifest import digest_of
-from tahoe_engine.run.parts import hash_file
 from tahoe_engine.source import Checksum, Checksums, Shard, find_checksums, load_checksums, scheme_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # What of the settings changes numbers; workers, threads and paths do not.
 SEMANTIC = ("stats", "min_genes", "rows", "bad_rows")
+
+PUBLISHED = ("cells", "genes")  # the tables that come of this stage
 
 SHOWN = 5  # bad shards named in an error
 
@@ -38,11 +40,13 @@ class Launch:
         The run, held by this launch.
     journal : Journal
         What earlier launches did.
+    accept_changed_inputs : bool
+        Take inputs as they are now, and do anew what came of others.
 
     Attributes
     ----------
-    receipts : dict
-        Of finished shards, by name.
+    ledger : Ledger
+        What is finished.
     quarantined : dict
         Shards set aside, by name: the error and the rows of it that were asked for.
     semantic, inputs : dict
@@ -54,12 +58,13 @@ class Launch:
         If the run was started with other settings or inputs.
     """
 
-    def __init__(self, plan: CellsPlan, layout: Layout, journal: Journal) -> None:
+    def __init__(
+        self, plan: CellsPlan, layout: Layout, journal: Journal, *, accept_changed_inputs: bool = False
+    ) -> None:
         from tahoe_engine import _rust
 
-        self.plan, self.layout, self.journal = plan, layout, journal
+        self.plan, self.layout, self._journal = plan, layout, journal
         self.filter_columns = KEYS
-        self.receipts: Receipts = {}
         self.quarantined: dict[str, tuple[ShardError, int | None]] = {error.shard: (error, None) for error in plan.bad}
         settings = plan.settings
         cells = {name: getattr(settings.cells, name) for name in SEMANTIC}
@@ -72,11 +77,20 @@ class Launch:
         }
         self.inputs = _inputs(plan)
         # The last word on each shard counts: what was quarantined once may have been mended since.
-        last = {record["shard"]: record for record in journal.records}
-        redo = {shard for shard, record in last.items() if "receipt" not in record}
-        plan_key = record_plan(layout, "cells", self.semantic, self.inputs, redo=redo)
+        last = {record["shard"]: record for record in journal.records if "shard" in record}
+        plan_key = record_plan(
+            layout,
+            "cells",
+            self.semantic,
+            self.inputs,
+            dependents=PUBLISHED,
+            redo={shard for shard, record in last.items() if "receipt" not in record},
+            accept_changed_inputs=accept_changed_inputs,
+        )
+        journal.append({"plan": hash_file(layout.plan("cells"))})
         self._work = CellsWork(
             root=str(layout.root.absolute()),
+            epoch=layout.epoch,
             stats=settings.cells.stats,
             min_genes=settings.cells.min_genes,
             bad_rows=settings.cells.bad_rows,
@@ -87,10 +101,17 @@ class Launch:
             verify=settings.source.verify_inputs,
             source=settings.source,
         )
-        self._units = list(self._make_units(plan_key))
+        self._units = {unit.shard.name: unit for unit in self._make_units(plan_key)}
+        self._bring_back()
+        keys = {name: unit.key for name, unit in self._units.items()}
+        self.ledger = Ledger(layout, "cells", journal, keys, accept=self._is_verified)
         for error in plan.bad:
-            journal.append({"shard": error.shard, "code": error.code})
-        self._adopt(last)
+            self.ledger.record_defect(error.shard, describe_quarantine(error, None))
+
+    @property
+    def receipts(self) -> Receipts:
+        """Receipts of finished shards, by name."""
+        return self.ledger.receipts
 
     def _make_units(self, plan_key: str) -> Iterable[CellsUnit]:
         checksums = self._checksums()
@@ -124,50 +145,27 @@ class Launch:
             raise ConfigError("--verify-inputs: the source has no SHA256SUMS; name a file with --checksums")
         return load_checksums(path)
 
-    def _adopt(self, last: dict[str, dict[str, Any]]) -> None:
-        """Take over what earlier launches finished, as far as its files are there and whole.
-
-        Of parts of cells the size is compared. Gene sums are hashed: a flipped bit in one of them would be added to the
-        table of genes and be seen by nobody.
-        """
-        for unit in self._units:
-            name = unit.shard.name
-            record = last.get(name, {})
-            receipt = record.get("receipt")
-            if receipt is None or record.get("key") != unit.key:
-                continue
-            if unit.work.verify and receipt["input_sha256"] is None:
-                continue
-            self._bring_back(name)
-            if self._is_whole(receipt["cells"], self.layout.part("cells", name)) and (
-                receipt["genes"] is None
-                or self._is_whole(receipt["genes"], self.layout.gene_parts / f"{name}.parquet", hashed=True)
-            ):
-                self.receipts[name] = receipt
-
-    @staticmethod
-    def _is_whole(part: dict[str, Any], path: Path, *, hashed: bool = False) -> bool:
-        if not path.is_file():
-            return False
-        if path.stat().st_size == part["size"] and not (hashed and hash_file(path) != part["sha256"]):
-            return True
-        # Cut or changed since it was committed: it would stand in the way of the new one.
-        path.unlink()
-        return False
+    def _is_verified(self, receipt: dict[str, Any]) -> bool:
+        """Tell whether a receipt will do: with ``--verify-inputs`` its shard was hashed."""
+        return not self._work.verify or receipt["input_sha256"] is not None
 
     def missing(self) -> list[CellsUnit]:
         """Give the units that are not finished."""
-        return [unit for unit in self._units if unit.shard.name not in self.receipts]
+        return [self._units[name] for name in self.ledger.missing()]
 
     def record_receipt(self, unit: CellsUnit, receipt: dict[str, Any]) -> None:
         """Record a finished shard."""
-        self.receipts[unit.shard.name] = receipt
-        self.journal.append({"shard": unit.shard.name, "key": unit.key, "receipt": receipt})
+        self.ledger.record_receipt(unit.shard.name, receipt)
 
     def record_defect(self, unit: CellsUnit, error: ShardError) -> None:
         """Record a shard that is set aside."""
-        self.quarantined[unit.shard.name] = (error, unit.last_row - unit.first_row)
-        self.journal.append({"shard": unit.shard.name, "code": error.code})
+        rows = unit.last_row - unit.first_row
+        self.quarantined[unit.shard.name] = (error, rows)
+        self.ledger.record_defect(unit.shard.name, describe_quarantine(error, rows))
+
+    def sync(self) -> None:
+        """Bring what was recorded to the disk: manifests come after it."""
+        self._journal.sync()
 
     def quarantined_records(self) -> list[dict[str, Any]]:
         """Give the records of the shards that were set aside."""
@@ -219,18 +217,20 @@ class Launch:
             return  # an earlier launch published them
         held = self.layout.held_back("cells")
         held.mkdir(parents=True, exist_ok=True)
-        self.journal.sync()
+        self._journal.sync()
         stage = self.layout.stage("cells")
         for part in sorted(stage.glob("*.parquet")):
             part.replace(held / part.name)
         if stage.is_dir() and not any(stage.iterdir()):
             stage.rmdir()
 
-    def _bring_back(self, name: str) -> None:
-        held, part = self.layout.held_back("cells") / f"{name}.parquet", self.layout.part("cells", name)
-        if held.is_file() and not part.exists():
-            part.parent.mkdir(exist_ok=True)
-            held.replace(part)
+    def _bring_back(self) -> None:
+        """Put parts back that an earlier launch held back."""
+        held, stage = self.layout.held_back("cells"), self.layout.stage("cells")
+        for part in sorted(held.glob("*.parquet")):
+            stage.mkdir(exist_ok=True)
+            if not (stage / part.name).exists():
+                part.replace(stage / part.name)
 
 
 def _own_checksum(shard: Shard) -> Checksum | None:

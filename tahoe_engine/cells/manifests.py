@@ -73,12 +73,14 @@ def count_rows(receipts: Receipts, quarantined: Iterable[Mapping[str, Any]]) -> 
     return dict(rows)
 
 
-def describe_cells(
+def describe_cells(  # noqa: PLR0913 - all that a manifest holds
     semantic: Mapping[str, Any],
     inputs: Mapping[str, Mapping[str, Any]],
     receipts: Receipts,
+    *,
     quarantined: list[dict[str, Any]],
     wanted: Mapping[str, Any],
+    tables: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Make the manifest of `cells`.
 
@@ -94,6 +96,8 @@ def describe_cells(
         As `describe_quarantine` gives them.
     wanted : mapping
         As `describe_wanted` gives it.
+    tables : list of dict
+        Files of the tables that were joined.
 
     Returns
     -------
@@ -121,6 +125,7 @@ def describe_cells(
         ],
         "quarantined": sorted(quarantined, key=lambda record: str(record["shard"])),
         "quarantined_by_code": dict(sorted(Counter(record["code"] for record in quarantined).items())),
+        "tables": sorted(tables, key=lambda table: str(table["name"])),
         "parts": parts,
         "digest": digest_parts(parts),
     }

@@ -16,7 +16,7 @@ class Progress:
     Parameters
     ----------
     doing : str
-        ``"footers"``, ``"cells"`` or ``"genes"``.
+        ``"footers"``, ``"cells"``, ``"genes"``; or ``"draining"``: interrupted, `total` shards are under way.
     done, total : int
         Shards.
     rows, rows_total : int

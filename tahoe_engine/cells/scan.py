@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.deferred import Deferred
+from tahoe_engine.cells.fingerprint import describe_build
 from tahoe_engine.cells.genes import merge_genes
 from tahoe_engine.cells.joined import copy_joined
-from tahoe_engine.cells.launch import Launch
+from tahoe_engine.cells.launch import PUBLISHED, Launch
 from tahoe_engine.cells.manifests import describe_cells, describe_genes
-from tahoe_engine.cells.plan import CellsPlan, Source, plan_cells
+from tahoe_engine.cells.plan import Source, plan_cells
 from tahoe_engine.cells.report import CellsReport, Progress
 from tahoe_engine.cells.unit import scan_unit
 from tahoe_engine.cells.wanted import LOOKED_AT, describe_wanted
 from tahoe_engine.config import Settings, change_settings
 from tahoe_engine.errors import ConfigError, FetchError, ShardError, StoppedError
-from tahoe_engine.run import Journal, Layout, hold_run, write_manifest, write_run_manifest
+from tahoe_engine.run import (
+    Journal,
+    Layout,
+    hold_run,
+    is_published,
+    require_free,
+    set_aside_stages,
+    write_manifest,
+    write_run_manifest,
+)
 from tahoe_engine.source import find_shards, read_footers, scheme_of
 from tahoe_engine.workers import WorkerDiedError, run_units
 
@@ -46,6 +57,8 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     workers: int | None = None,
     scheduler: str | None = None,
     settings: Settings | None = None,
+    new: bool = False,
+    accept_changed_inputs: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     on_unknown: Callable[[dict[str, dict[str, list[str]]]], None] | None = None,
 ) -> CellsReport:
@@ -78,6 +91,10 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
         Address of a running scheduler.
     settings : Settings, optional
         The rest; the keywords above change it.
+    new : bool
+        Start anew, also with other settings: what the run has of this stage is set aside (`tahoe gc` removes it).
+    accept_changed_inputs : bool
+        Take shards that changed, appeared or vanished since the run was started; only these are done anew.
     on_progress : callable, optional
         Called with a `Progress` after each shard.
     on_unknown : callable, optional
@@ -122,6 +139,7 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     settings = change_settings(settings or Settings(), changes, "scan_cells")
     start = time.monotonic()
     tell = on_progress or _ignore
+    require_free(into)
     shards = find_shards(source, settings.source)
     _require_apart(shards, into)
     try:
@@ -139,9 +157,13 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
         with hold_run(into) as layout:
             layout.clear_temporary()
             try:
-                return _scan(plan, layout, tell, start)
+                if new:
+                    set_aside_stages(layout, "cells", PUBLISHED)
+                with Journal(layout, "cells") as journal:
+                    launch = Launch(plan, layout, journal, accept_changed_inputs=accept_changed_inputs)
+                    return _scan(launch, tell, start)
             finally:
-                layout.clear_temporary()
+                shutil.rmtree(layout.temporary, ignore_errors=True)
     except OSError as error:
         raise StoppedError(f"{error}; mend that, then run the same command again to resume") from error
 
@@ -157,16 +179,15 @@ def _require_apart(shards: Sequence[Shard], into: str | os.PathLike[str]) -> Non
         raise ConfigError(f"{into} is the folder of the source itself ({inside[0]} is in it); name another run folder")
 
 
-def _scan(plan: CellsPlan, layout: Layout, tell: Callable[[Progress], None], start: float) -> CellsReport:
-    with Journal(layout.journal("cells")) as journal:
-        launch = Launch(plan, layout, journal)
-        found_done = len(launch.receipts)
-        plan.require_fit(layout.root, done=found_done / max(1, len(plan.shards)))
-        copy_joined(plan.joined, layout)
-        launch.check_bad()
-        rows_done, n_done = _run(launch, tell)
-        launch.check_bad(at_end=True)
-    manifest = _publish(launch, tell)
+def _scan(launch: Launch, tell: Callable[[Progress], None], start: float) -> CellsReport:
+    plan, layout, found_done = launch.plan, launch.layout, len(launch.receipts)
+    plan.require_fit(layout.root, done=found_done / max(1, len(plan.shards)))
+    tables = copy_joined(plan.joined, layout)
+    launch.check_bad()
+    rows_done, n_done = _run(launch, tell)
+    launch.check_bad(at_end=True)
+    launch.sync()
+    manifest = _publish(launch, tables, tell)
     return CellsReport(layout.root, manifest, n_done, found_done, rows_done, time.monotonic() - start)
 
 
@@ -183,7 +204,7 @@ def _run(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, int]:
     total, deferred = len(units), Deferred()
     while units:
         # Closing the generator stops the workers, whatever ends the loop; only then may temporary files go.
-        with closing(run_units(scan_unit, units, launch.plan.settings.workers, gate=_versions)) as outcomes:
+        with closing(run_units(scan_unit, units, launch.plan.settings.workers, gate=describe_build)) as outcomes:
             for unit, outcome in outcomes:
                 if isinstance(outcome.error, FetchError):
                     deferred.add(unit, outcome.error)
@@ -211,19 +232,27 @@ def _defect(shard: str, error: BaseException | None) -> ShardError:
     raise error or AssertionError("an outcome without receipt and error")
 
 
-def _publish(launch: Launch, tell: Callable[[Progress], None]) -> dict[str, Any]:
+def _publish(launch: Launch, tables: list[dict[str, Any]], tell: Callable[[Progress], None]) -> dict[str, Any]:
     """Write the table of genes and the manifests: of the stages first, of the run last."""
     layout, plan = launch.layout, launch.plan
     wanted = describe_wanted(plan.wanted, launch.wanted_rows(), plan.joined, _values(launch))
-    cells = describe_cells(launch.semantic, launch.inputs, launch.receipts, launch.quarantined_records(), wanted)
-    stages = ["cells"]
+    cells = describe_cells(
+        launch.semantic,
+        launch.inputs,
+        launch.receipts,
+        quarantined=launch.quarantined_records(),
+        wanted=wanted,
+        tables=tables,
+    )
+    stages = list(PUBLISHED if plan.settings.cells.stats == "all" else PUBLISHED[:1])
+    if is_published(layout, stages, {"cells": cells}):
+        return cells
     layout.stage("cells").mkdir(exist_ok=True)
     write_manifest(layout, "cells", cells)
-    if plan.settings.cells.stats == "all":
+    if "genes" in stages:
         tell(Progress("genes", 0, len(launch.receipts)))
-        part = merge_genes(layout, sorted(launch.receipts), plan.joined, cells["rows"]["kept"])
+        part = merge_genes(layout, launch.receipts, plan.joined, cells["rows"]["kept"])
         write_manifest(layout, "genes", describe_genes(cells, part))
-        stages.append("genes")
     write_run_manifest(layout, stages)
     return cells
 
@@ -249,17 +278,6 @@ def _values(launch: Launch) -> dict[str, list[str]]:
             for key, column in launch.filter_columns.items():
                 there.setdefault(key, set()).update(footer.values.get(column, ()))
     return {key: sorted(values) for key, values in there.items()}
-
-
-def _versions() -> tuple[str, ...]:
-    """Give what must be equal on all workers; a scheduler only warns about differences."""
-    import platform
-    from importlib.metadata import version
-
-    from tahoe_engine import _rust
-
-    packages = tuple(f"{name} {version(name)}" for name in ("polars", "distributed"))
-    return (f"core {_rust.core_version()}", f"python {platform.python_version_tuple()[:2]}", *packages)
 
 
 def _ignore(progress: Progress) -> None:

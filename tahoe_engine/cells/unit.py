@@ -10,8 +10,7 @@ from uuid import uuid4
 
 from tahoe_engine.cells.joined import read_core_tables
 from tahoe_engine.errors import ShardError, StageError
-from tahoe_engine.run.layout import Layout
-from tahoe_engine.run.parts import commit_part
+from tahoe_engine.run import Layout, commit_part, keep_receipt, require_newest
 from tahoe_engine.source import (
     Checksum,
     KeptTails,
@@ -37,6 +36,8 @@ class CellsWork:
     ----------
     root : str
         The run folder; every worker sees it under this path.
+    epoch : int
+        Number of the launch; once a newer one has taken over, nothing of this one gets a name.
     stats, min_genes, bad_rows : str or int
         As in ``[cells]``.
     wanted : dict of str to tuple of str
@@ -54,6 +55,7 @@ class CellsWork:
     """
 
     root: str
+    epoch: int
     stats: str
     min_genes: int
     bad_rows: str
@@ -136,10 +138,11 @@ def scan_unit(unit: CellsUnit) -> dict[str, Any]:
 def _scan(unit: CellsUnit) -> dict[str, Any]:
     from tahoe_engine import _rust
 
-    work, name, layout = unit.work, unit.shard.name, Layout(Path(unit.work.root))
+    work, name, layout = unit.work, unit.shard.name, Layout(Path(unit.work.root), unit.work.epoch)
     if _rust.core_version() != work.core:
         raise StageError(f"a worker has core {_rust.core_version()}, the plan {work.core}; install the same version")
     if not layout.temporary.is_dir():
+        require_newest(layout)
         raise StageError(f"{layout.root} is not there on a worker; it must be on a disk that all workers share")
     found = _find_bytes(unit, layout)
     vocabulary, joins = read_core_tables(str(layout.metadata), work.joined)
@@ -148,7 +151,7 @@ def _scan(unit: CellsUnit) -> dict[str, Any]:
     genes = temporary.with_suffix(".genes") if work.stats == "all" else None
     try:
         try:
-            receipt = _rust.scan_cells(
+            made = _rust.scan_cells(
                 unit.shard.path,
                 str(temporary),
                 shard=name,
@@ -171,15 +174,19 @@ def _scan(unit: CellsUnit) -> dict[str, Any]:
             )
         except ShardError as error:
             raise place_error(error, unit.shard) from None
-        # Genes first: whoever sees the part of the cells may count on both.
-        if genes is not None and receipt["genes"] is not None:
-            commit_part(genes, layout.gene_parts / f"{name}.parquet", receipt["genes"]["sha256"])
-        commit_part(temporary, layout.part("cells", name), receipt["cells"]["sha256"])
+        receipt: dict[str, Any] = {**made, "input_sha256": found.sha256}
+        # What readers see comes last: whoever sees the part of the cells may count on the rest.
+        keep_receipt(layout, "cells", name, unit.key, receipt)
+        finished = {"cells": temporary, "genes": genes}
+        for entry, final in layout.unit_files("cells", name).items():
+            part, written = receipt[entry], finished[entry]
+            if written is not None and part is not None:
+                commit_part(layout, written, final, part["sha256"])
     finally:
         for path in (temporary, genes):
             if path is not None:
                 path.unlink(missing_ok=True)
-    return {**receipt, "input_sha256": found.sha256}
+    return receipt
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from tahoe_engine.cli import cells, check, inspect, plan, run, synth, verify
+from tahoe_engine.cli import cells, check, gc, inspect, plan, run, synth, verify
+from tahoe_engine.cli.streams import Streams, flush_stdout
 from tahoe_engine.errors import TahoeError, escape_controls
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ app = typer.Typer(
     help="Tahoe-100M shards to exact tables of cells and genes, on Dask, through a Rust core.",
     epilog="Example: tahoe synth demo/atlas && tahoe cells demo/atlas --into demo/run",
 )
-for verb in (synth, check, plan, cells, run, inspect, verify):
+for verb in (synth, check, plan, cells, run, inspect, verify, gc):
     verb.register(app)
 
 
@@ -57,21 +57,31 @@ def run_app(args: list[str] | None) -> int:
     Returns
     -------
     int
-        As in CONTRACT.md. A bug is not caught: Python prints its traceback and ends with 1.
+        As in CONTRACT.md; 141 if whoever read the output went away, as for any program that SIGPIPE ends. A bug is not
+        caught: Python prints its traceback and ends with 1.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    with Streams() as streams:
+        try:
+            return _run(args)
+        except (OSError, SystemExit) as error:
+            return streams.judge(error)
+
+
+def _run(args: list[str] | None) -> int:
     try:
-        code = typer.main.get_command(app)(args, prog_name="tahoe", standalone_mode=False)
-        sys.stdout.flush()
+        try:
+            code = typer.main.get_command(app)(args, prog_name="tahoe", standalone_mode=False)
+        finally:
+            # Also what was printed before an error: else Python flushes it at its end, and complains.
+            flush_stdout()
     except TahoeError as error:
         _say(f"tahoe: {error}")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python's own flush at exit must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (OSError, SystemExit):
+        raise
     except Exception as error:  # noqa: BLE001 - what is not about usage is raised again
         return _usage(error)
     if code == INTERRUPTED:

@@ -14,6 +14,7 @@ from tahoe_engine.errors import escape_controls
 
 if TYPE_CHECKING:
     from tahoe_engine.cells import CellsReport
+    from tahoe_engine.config import Settings
 
 QUARANTINED = 2
 SHOWN = 10  # quarantined shards printed one by one
@@ -24,52 +25,29 @@ def register(app: typer.Typer) -> None:
     app.command("cells", epilog="Example: tahoe cells demo/atlas --into demo/run --plates 4 --min-genes 10")(cells)
 
 
+@options.with_cells_settings
 def cells(
     source: options.Source,
     into: options.Into,
-    stats: options.Stats = None,
-    cell_lines: options.CellLines = None,
-    drugs: options.Drugs = None,
-    plates: options.Plates = None,
-    samples: options.Samples = None,
-    min_genes: options.MinGenes = None,
-    rows: options.Rows = None,
-    bad_rows: options.BadRows = None,
-    vocabulary: options.Vocabulary = None,
-    verify_inputs: options.VerifyInputs = False,
-    checksums: options.Checksums = None,
-    workers: options.Workers = None,
-    scheduler: options.Scheduler = None,
-    profile: options.Profile = None,
-    set_: options.Set = None,
-    strict: options.Strict = False,
+    *,
+    settings: Settings,
+    new: options.New = False,
+    accept_changed_inputs: options.AcceptChangedInputs = False,
     quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> int:
     """Scan shards into exact tables: one row a cell, one a gene. The same command again does only what is missing."""
-    settings = options.make_settings(
-        profile,
-        set_,
-        stats=stats,
-        cell_lines=cell_lines,
-        drugs=drugs,
-        plates=plates,
-        samples=samples,
-        min_genes=min_genes,
-        rows=rows,
-        bad_rows=bad_rows,
-        vocabulary=vocabulary,
-        verify_inputs=verify_inputs or checksums is not None,
-        checksums=checksums,
-        workers=workers,
-        scheduler=scheduler,
-        strict=strict,
-    )
     from tahoe_engine.cells import scan_cells
 
     with show_progress(quiet=quiet, every=settings.run.progress_s) as show:
         report = scan_cells(
-            source if len(source) > 1 else source[0], into, settings=settings, on_progress=show, on_unknown=tell_unknown
+            source if len(source) > 1 else source[0],
+            into,
+            settings=settings,
+            new=new,
+            accept_changed_inputs=accept_changed_inputs,
+            on_progress=show,
+            on_unknown=tell_unknown,
         )
     return print_report(report, as_json=json)
 

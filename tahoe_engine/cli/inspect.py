@@ -30,8 +30,10 @@ def inspect(run: RunFolder, json: options.Json = False) -> int:
     for stage, found in facts["stages"].items():
         _print_stage(stage, found)
     for stage, found in facts["unfinished"].items():
-        done = f"{count(found['done'])} of {count(found['shards'])} shards done, {found['quarantined']} quarantined"
+        bad = found["quarantined"]
+        done = f"{count(found['done'])} of {count(found['shards'])} shards done, {len(bad)} quarantined"
         sys.stdout.write(f"{stage}: not finished, {done}; run the same command again to resume\n")
+        _print_quarantined(bad)
     return 0
 
 
@@ -51,5 +53,11 @@ def _print_stage(stage: str, found: dict[str, Any]) -> None:
             *((f"  {name}", number) for name, number in found.get("warnings", {}).items()),
         ]
     )
-    bad = [(r["shard"], r["row"], r["code"], r["reason"]) for r in found.get("quarantined", [])]
-    print_table("  quarantined", ("shard", "row", "code", "reason"), bad)
+    _print_quarantined(found.get("quarantined", []))
+
+
+def _print_quarantined(records: list[dict[str, Any]]) -> None:
+    keys = ("shard", "row", "code", "reason")
+    # A row is not always known, and an older journal has no reasons.
+    rows = [["-" if record[key] is None else record[key] for key in keys] for record in records]
+    print_table("  quarantined", keys, rows)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from tahoe_engine.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tahoe_engine.config import Settings
 
 Source = Annotated[
@@ -42,6 +46,16 @@ Scheduler = Annotated[str | None, typer.Option(help="Use a running scheduler, tc
 Profile = Annotated[str | None, typer.Option(help="Settings: a name in config/ or a TOML file.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="One setting, section.key=value; may be repeated.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Publish nothing if any shard or row is bad (exit 65).")]
+New = Annotated[
+    bool, typer.Option("--new", help="Start anew, also with other settings; what the run has is set aside (tahoe gc).")
+]
+AcceptChangedInputs = Annotated[
+    bool,
+    typer.Option("--accept-changed-inputs", help="Take shards that changed, came or went; do only these anew."),
+]
+InsecureCluster = Annotated[
+    bool, typer.Option("--insecure-cluster", help="Allow a scheduler beyond this machine without TLS.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Facts as JSON on stdout.")]
 
@@ -82,8 +96,92 @@ PLACES = {
     "checksums": ("source", "checksums"),
     "workers": ("workers", "count"),
     "scheduler": ("workers", "scheduler"),
+    "insecure_cluster": ("workers", "insecure"),
     "strict": ("run", "strict"),
 }
+
+
+def make_cells_settings(
+    stats: Stats = None,
+    cell_lines: CellLines = None,
+    drugs: Drugs = None,
+    plates: Plates = None,
+    samples: Samples = None,
+    min_genes: MinGenes = None,
+    rows: Rows = None,
+    bad_rows: BadRows = None,
+    vocabulary: Vocabulary = None,
+    verify_inputs: VerifyInputs = False,
+    checksums: Checksums = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    insecure_cluster: InsecureCluster = False,
+    profile: Profile = None,
+    set_: Set = None,
+    strict: Strict = False,
+) -> Settings:
+    """Resolve the settings of `tahoe cells`; its parameters are the options of every verb that takes the same ones.
+
+    Returns
+    -------
+    Settings
+        Options have the last word.
+    """
+    return make_settings(
+        profile,
+        set_,
+        stats=stats,
+        cell_lines=cell_lines,
+        drugs=drugs,
+        plates=plates,
+        samples=samples,
+        min_genes=min_genes,
+        rows=rows,
+        bad_rows=bad_rows,
+        vocabulary=vocabulary,
+        verify_inputs=verify_inputs or checksums is not None,
+        checksums=checksums,
+        workers=workers,
+        scheduler=scheduler,
+        insecure_cluster=insecure_cluster,
+        strict=strict,
+    )
+
+
+def with_cells_settings(verb: Callable[..., int]) -> Callable[..., int]:
+    """Give a verb the options of `make_cells_settings` in place of its parameter `settings`.
+
+    Parameters
+    ----------
+    verb : callable
+        A verb with a parameter `settings`.
+
+    Returns
+    -------
+    callable
+        What typer registers: the verb's own options, and the shared ones where `settings` stood.
+    """
+    # Typer reads the signature. The name is given here: to import the settings would slow `tahoe --help` down.
+    own = _parameters(verb)
+    shared = _parameters(make_cells_settings)
+    place = list(own).index("settings")
+    names = [*list(own)[:place], *shared, *list(own)[place + 1 :]]
+    parameters = [(own | shared)[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in names]
+
+    @functools.wraps(verb)
+    def with_settings(**given: Any) -> int:  # noqa: ANN401 - whatever the options hold
+        settings = make_cells_settings(**{name: given.pop(name) for name in shared})
+        return verb(settings=settings, **given)
+
+    with_settings.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_settings.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_settings
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    hints = get_type_hints(function, localns={"Settings": object}, include_extras=True)
+    found = inspect.signature(function).parameters
+    return {name: parameter.replace(annotation=hints[name]) for name, parameter in found.items()}
 
 
 def _read_names(given: Any, option: str) -> list[str]:  # noqa: ANN401 - any option's value

@@ -13,6 +13,7 @@ from tahoe_engine.cli.progress import show_progress, tell_unknown
 
 if TYPE_CHECKING:
     from tahoe_engine.cells import CellsPlan
+    from tahoe_engine.config import Settings
 
 MaybeInto = Annotated[Path | None, typer.Option("--into", help="The run folder, to see whether its disk has room.")]
 
@@ -24,47 +25,16 @@ def register(app: typer.Typer) -> None:
     app.add_typer(verbs, name="plan", epilog="Example: tahoe plan cells demo/atlas")
 
 
+@options.with_cells_settings
 def plan_verb(
     source: options.Source,
+    *,
     into: MaybeInto = None,
-    stats: options.Stats = None,
-    cell_lines: options.CellLines = None,
-    drugs: options.Drugs = None,
-    plates: options.Plates = None,
-    samples: options.Samples = None,
-    min_genes: options.MinGenes = None,
-    rows: options.Rows = None,
-    bad_rows: options.BadRows = None,
-    vocabulary: options.Vocabulary = None,
-    verify_inputs: options.VerifyInputs = False,
-    checksums: options.Checksums = None,
-    workers: options.Workers = None,
-    scheduler: options.Scheduler = None,
-    profile: options.Profile = None,
-    set_: options.Set = None,
-    strict: options.Strict = False,
+    settings: Settings,
     quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> int:
     """Say what `tahoe cells` would do with the same options; refused (exit 64) if it cannot fit. Writes nothing."""
-    settings = options.make_settings(
-        profile,
-        set_,
-        stats=stats,
-        cell_lines=cell_lines,
-        drugs=drugs,
-        plates=plates,
-        samples=samples,
-        min_genes=min_genes,
-        rows=rows,
-        bad_rows=bad_rows,
-        vocabulary=vocabulary,
-        verify_inputs=verify_inputs or checksums is not None,
-        checksums=checksums,
-        workers=workers,
-        scheduler=scheduler,
-        strict=strict,
-    )
     from tahoe_engine.cells import Progress, plan_cells
     from tahoe_engine.source import find_shards
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Show = Callable[[Progress], None]
 
 WORDS = {"footers": "reading footers", "cells": "scanning shards", "genes": "merging genes"}
+DRAINING = "stopping: {0} shards under way may end; stop once more to leave them"
 REDRAW_SECONDS = 0.1
 
 
@@ -74,6 +75,8 @@ def describe_progress(progress: Progress) -> str:
     str
         Units done, cells/s, time left, quarantined.
     """
+    if progress.doing == "draining":
+        return DRAINING.format(count(progress.total))
     parts = [f"{WORDS[progress.doing]}: {count(progress.done)} of {count(progress.total)}"]
     if progress.doing == "cells" and progress.seconds and progress.rows:
         rate = progress.rows / progress.seconds
@@ -87,7 +90,7 @@ def _lines(every: float) -> Show:
 
     def show(progress: Progress) -> None:
         nonlocal last
-        if time.monotonic() - last >= every:
+        if time.monotonic() - last >= every or progress.doing == "draining":
             last = time.monotonic()
             sys.stderr.write(describe_progress(progress) + "\n")
             sys.stderr.flush()

@@ -24,9 +24,12 @@ def run(
     job: JobFile,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
+    insecure_cluster: options.InsecureCluster = False,
     profile: options.Profile = None,
     set_: options.Set = None,
     strict: options.Strict = False,
+    new: options.New = False,
+    accept_changed_inputs: options.AcceptChangedInputs = False,
     quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> int:
@@ -37,10 +40,19 @@ def run(
     overrides = list(set_ or ())
     overrides += [] if workers is None else [f"workers.count={workers}"]
     overrides += [] if scheduler is None else [f'workers.scheduler="{scheduler}"']
+    overrides += ["workers.insecure=true"] if insecure_cluster else []
     overrides += ["run.strict=true"] if strict else []
     every = load_settings(profile=profile, job=job, overrides=overrides).run.progress_s
     with show_progress(quiet=quiet, every=every) as show:
-        reports = run_job(job, overrides, profile=profile, on_progress=show, on_unknown=tell_unknown)
+        reports = run_job(
+            job,
+            overrides,
+            profile=profile,
+            new=new,
+            accept_changed_inputs=accept_changed_inputs,
+            on_progress=show,
+            on_unknown=tell_unknown,
+        )
     if json:
         print_json({stage: report.describe() for stage, report in reports.items()})
         return max(2 if report.n_quarantined else 0 for report in reports.values())

@@ -14,7 +14,7 @@ from tahoe_engine.cli.output import count, print_json
 from tahoe_engine.errors import escape_controls
 
 MISMATCH = 3
-Deep = Annotated[bool, typer.Option("--deep", help="Read every byte and compare the sha256 too.")]
+Deep = Annotated[bool, typer.Option("--deep", help="Read every byte: hashes, rows, values, and what is in .tahoe.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(run: RunFolder, deep: Deep = False, json: options.Json = False) -> int:
-    """Check every part of a run against its manifests: names and sizes; with --deep, hashes. Exit 3 on a mismatch."""
+    """Check every part of a run against its manifests: names, sizes; with --deep, every byte. Exit 3 on a mismatch."""
     from tahoe_engine.run import verify_run
 
     n_files, mismatches = verify_run(run, deep=deep)
@@ -33,4 +33,6 @@ def verify(run: RunFolder, deep: Deep = False, json: options.Json = False) -> in
         for item in mismatches:
             sys.stdout.write(escape_controls(f"{item.file}: {item.reason}") + "\n")
         sys.stdout.write(f"{count(n_files)} files checked, {len(mismatches)} differ\n")
+        if mismatches:
+            sys.stdout.write("Remove what differs and run the same command again: it is made anew.\n")
     return MISMATCH if mismatches else 0

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from tahoe_engine.run.describe import describe_run
-from tahoe_engine.run.journal import Journal
+from tahoe_engine.run.disk import hash_file, sync_folder
+from tahoe_engine.run.epoch import require_newest
+from tahoe_engine.run.garbage import collect_garbage
+from tahoe_engine.run.journal import Journal, read_journal
 from tahoe_engine.run.layout import Layout
-from tahoe_engine.run.lock import hold_run
-from tahoe_engine.run.manifest import FORMAT_VERSION, list_stages, read_manifest, write_manifest, write_run_manifest
-from tahoe_engine.run.parts import commit_part, replace_file, sync_folder
+from tahoe_engine.run.ledger import Ledger
+from tahoe_engine.run.lock import hold_run, require_free
+from tahoe_engine.run.manifest import (
+    FORMAT_VERSION,
+    is_published,
+    list_stages,
+    read_manifest,
+    write_manifest,
+    write_run_manifest,
+)
+from tahoe_engine.run.parts import commit_part, replace_file
 from tahoe_engine.run.plan import record_plan
+from tahoe_engine.run.receipts import keep_receipt
+from tahoe_engine.run.renew import set_aside_stages
 from tahoe_engine.run.tables import Run
 from tahoe_engine.run.verify import Mismatch, verify_run
 
@@ -16,15 +29,24 @@ __all__ = [
     "FORMAT_VERSION",
     "Journal",
     "Layout",
+    "Ledger",
     "Mismatch",
     "Run",
+    "collect_garbage",
     "commit_part",
     "describe_run",
+    "hash_file",
     "hold_run",
+    "is_published",
+    "keep_receipt",
     "list_stages",
+    "read_journal",
     "read_manifest",
     "record_plan",
     "replace_file",
+    "require_free",
+    "require_newest",
+    "set_aside_stages",
     "sync_folder",
     "verify_run",
     "write_manifest",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.errors import StageError
 from tahoe_engine.run.journal import read_journal
 from tahoe_engine.run.layout import Layout
 from tahoe_engine.run.manifest import list_stages, read_manifest
+from tahoe_engine.run.shape import QUARANTINE_KEYS
+from tahoe_engine.run.tables import read_recorded_plan
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -29,12 +29,12 @@ def describe_run(path: str | PathLike[str]) -> dict[str, Any]:
     -------
     dict
         JSON-able: ``stages`` (finished: parts, bytes, digest and what the manifest says) and ``unfinished`` (begun:
-        shards done of how many).
+        shards done of how many, and those set aside, each with what is known of why).
 
     Raises
     ------
     StageError
-        If this is no run folder, or a manifest is damaged.
+        If this is no run folder, or a manifest or a plan is damaged.
     """
     layout = Layout(Path(path))
     begun = sorted(file.stem.removeprefix("plan-") for file in layout.state.glob("plan-*.json"))
@@ -58,11 +58,16 @@ def describe_run(path: str | PathLike[str]) -> dict[str, Any]:
     }
 
 
-def _describe_begun(layout: Layout, stage: str) -> dict[str, int]:
-    try:
-        inputs = json.loads(layout.plan(stage).read_bytes())["inputs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StageError(f"{layout.plan(stage)}: damaged; use another run folder") from error
-    records, _ = read_journal(layout.journal(stage))
-    last = {record["shard"]: "receipt" in record for record in records}
-    return {"shards": len(inputs), "done": sum(last.values()), "quarantined": len(last) - sum(last.values())}
+def _describe_begun(layout: Layout, stage: str) -> dict[str, Any]:
+    inputs = read_recorded_plan(layout, stage)["inputs"]
+    # The last word on each shard counts: what was quarantined once may have been mended since.
+    last = {record["shard"]: record for record in read_journal(layout, stage) if "shard" in record}
+    return {
+        "shards": len(inputs),
+        "done": sum("receipt" in record for record in last.values()),
+        "quarantined": [
+            {key: record.get(key) for key in QUARANTINE_KEYS}
+            for _, record in sorted(last.items())
+            if "receipt" not in record
+        ],
+    }

@@ -20,6 +20,8 @@ class Layout:
     ----------
     root : Path
         The run folder. What users read stands in it; what the protocol needs stands in ``.tahoe``.
+    epoch : int
+        Number of the launch that may write; 0 for readers.
 
     Examples
     --------
@@ -29,6 +31,7 @@ class Layout:
     """
 
     root: Path
+    epoch: int = 0
 
     @property
     def state(self) -> Path:
@@ -41,9 +44,29 @@ class Layout:
         return self.state / "lock"
 
     @property
-    def temporary(self) -> Path:
-        """Folder of unfinished files; whoever holds the lock may empty it."""
+    def epochs(self) -> Path:
+        """Folder with a file for each launch; the newest is the one that may write."""
+        return self.state / "epoch"
+
+    @property
+    def all_temporary(self) -> Path:
+        """Folder of the unfinished files of all launches."""
         return self.state / "tmp"
+
+    @property
+    def temporary(self) -> Path:
+        """Folder of the unfinished files of this launch."""
+        return self.all_temporary / f"{self.epoch:06}"
+
+    @property
+    def all_set_aside(self) -> Path:
+        """Folder of what launches set aside: replaced by ``--new``, changed or damaged; `tahoe gc` removes it."""
+        return self.state / "old"
+
+    @property
+    def set_aside(self) -> Path:
+        """Folder of what this launch sets aside."""
+        return self.all_set_aside / f"{self.epoch:06}"
 
     @property
     def gene_parts(self) -> Path:
@@ -85,16 +108,30 @@ class Layout:
         """File of the plan of a stage."""
         return self.state / f"plan-{stage}.json"
 
+    @property
+    def journals(self) -> Path:
+        """Folder of the journals."""
+        return self.state / "journal"
+
     def journal(self, stage: str) -> Path:
-        """Journal of a stage."""
-        return self.state / f"journal-{stage}.jsonl"
+        """Journal of a stage, of this launch."""
+        return self.journals / f"{stage}-{self.epoch:06}.jsonl"
+
+    def receipts(self, stage: str) -> Path:
+        """Folder of the receipts that workers left beside their parts."""
+        return self.state / "receipts" / stage
+
+    def unit_files(self, stage: str, name: str) -> dict[str, Path]:
+        """Files that a unit of a stage commits, by their entry in its receipt; the last is what readers see."""
+        own = {"genes": self.gene_parts / f"{name}.parquet"} if stage == "cells" else {}
+        return {**own, stage: self.part(stage, name)}
 
     def make_state(self) -> None:
         """Make the folders of the protocol."""
-        for folder in (self.state, self.temporary):
+        for folder in (self.state, self.epochs, self.journals, self.temporary):
             folder.mkdir(parents=True, exist_ok=True)
 
     def clear_temporary(self) -> None:
-        """Remove unfinished files of launches that are gone; call it with the lock held."""
-        shutil.rmtree(self.temporary, ignore_errors=True)
+        """Remove unfinished files, also of launches that are gone; call it with the lock held."""
+        shutil.rmtree(self.all_temporary, ignore_errors=True)
         self.temporary.mkdir(parents=True, exist_ok=True)

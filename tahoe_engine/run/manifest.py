@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError
 from tahoe_engine.run.parts import replace_file
+from tahoe_engine.run.shape import is_stage_list, is_stage_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from tahoe_engine.run.layout import Layout
 
 FORMAT_VERSION = 1
+DAMAGED = "damaged; run the stage again"
 
 
 def encode_manifest(manifest: dict[str, Any]) -> bytes:
@@ -83,7 +86,7 @@ def write_manifest(layout: Layout, stage: str, manifest: dict[str, Any]) -> None
     manifest : dict
         Its content.
     """
-    replace_file(layout.stage_manifest(stage), encode_manifest(manifest), layout.temporary)
+    replace_file(layout, layout.stage_manifest(stage), encode_manifest(manifest))
 
 
 def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
@@ -109,7 +112,10 @@ def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
     path = layout.stage_manifest(stage)
     if not path.is_file():
         raise StageError(f"{layout.root}: the stage {stage!r} is not finished; run `tahoe {stage}` first")
-    return _read(path)
+    manifest = _read(path)
+    if not is_stage_manifest(manifest):
+        raise StageError(f"{path}: {DAMAGED}")
+    return manifest
 
 
 def list_stages(layout: Layout) -> dict[str, Any]:
@@ -135,8 +141,8 @@ def list_stages(layout: Layout) -> dict[str, Any]:
             raise StageError(f"{layout.root}: no stage is finished yet; run the same command again to resume")
         raise StageError(f"{layout.root}: not a run folder (it has no _MANIFEST.json)")
     stages = _read(layout.manifest).get("stages", {})
-    if not _is_list(stages):
-        raise StageError(f"{layout.manifest}: damaged; run the stage again")
+    if not is_stage_list(stages):
+        raise StageError(f"{layout.manifest}: {DAMAGED}")
     found: dict[str, Any] = stages
     return found
 
@@ -159,14 +165,63 @@ def write_run_manifest(layout: Layout, stages: list[str]) -> None:
             "manifest": hashlib.sha256(layout.stage_manifest(stage).read_bytes()).hexdigest(),
             "rows": sum(part["rows"] for part in manifest["parts"]),
         }
-    content = encode_manifest({"format_version": FORMAT_VERSION, "stages": known})
-    replace_file(layout.manifest, content, layout.temporary)
+    _write_stages(layout, known)
 
 
-def _is_list(stages: object) -> bool:
-    return isinstance(stages, dict) and all(
-        isinstance(entry, dict) and isinstance(entry.get("manifest"), str) for entry in stages.values()
-    )
+def is_published(layout: Layout, stages: Iterable[str], manifests: Mapping[str, dict[str, Any]]) -> bool:
+    """Tell whether stages are published already, with these very manifests and all their parts.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    stages : iterable of str
+        Names of stages.
+    manifests : mapping
+        What the manifests of some of them must be.
+
+    Returns
+    -------
+    bool
+        False also where anything is damaged: it is published again then.
+    """
+    try:
+        listed = list_stages(layout)
+        for stage in stages:
+            content = layout.stage_manifest(stage).read_bytes()
+            if listed[stage]["manifest"] != hashlib.sha256(content).hexdigest():
+                return False
+            if stage in manifests and content != encode_manifest(manifests[stage]):
+                return False
+            for part in read_manifest(layout, stage)["parts"]:
+                if (layout.stage(stage) / part["name"]).stat().st_size != part["size"]:
+                    return False
+    except (StageError, OSError, KeyError, TypeError):
+        return False
+    return True
+
+
+def remove_stages(layout: Layout, stages: Iterable[str]) -> None:
+    """Take stages out of the run's manifest: from then on they are not finished.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    stages : iterable of str
+        Names of stages; they need not be listed.
+    """
+    if _is_damaged(layout.manifest):
+        return
+    gone = set(stages)
+    known = list_stages(layout)
+    if gone & known.keys():
+        _write_stages(layout, {stage: entry for stage, entry in known.items() if stage not in gone})
+
+
+def _write_stages(layout: Layout, stages: dict[str, Any]) -> None:
+    content = encode_manifest({"format_version": FORMAT_VERSION, "stages": stages})
+    replace_file(layout, layout.manifest, content)
 
 
 def _is_damaged(path: Path) -> bool:
@@ -177,7 +232,7 @@ def _is_damaged(path: Path) -> bool:
         return True
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         return True
-    return bool(manifest["format_version"] == FORMAT_VERSION) and not _is_list(manifest.get("stages", {}))
+    return bool(manifest["format_version"] == FORMAT_VERSION) and not is_stage_list(manifest.get("stages", {}))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -185,7 +240,7 @@ def _read(path: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
         version = manifest["format_version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StageError(f"{path}: damaged; run the stage again") from error
+        raise StageError(f"{path}: {DAMAGED}") from error
     if version != FORMAT_VERSION:
         raise StageError(f"{path}: format {version!r}, this version of the engine reads {FORMAT_VERSION}")
     result: dict[str, Any] = manifest

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tahoe_engine.errors import StageError, escape_controls
 from tahoe_engine.run.manifest import FORMAT_VERSION, digest_of, encode_manifest
 from tahoe_engine.run.parts import replace_file
+from tahoe_engine.run.renew import set_aside_inputs, withdraw_stages
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 SHOWN = 8  # differences printed in full
 
 
-def record_plan(
+def record_plan(  # noqa: PLR0913 - each is one thing a plan depends on
     layout: Layout,
     stage: str,
     semantic: Mapping[str, Any],
     inputs: Mapping[str, Mapping[str, Any]],
     *,
+    dependents: Collection[str] = (),
     redo: Collection[str] = (),
+    accept_changed_inputs: bool = False,
 ) -> str:
     """Record the plan of a stage, or check that it is the one recorded.
 
@@ -37,8 +40,12 @@ def record_plan(
         Everything but the inputs that the numbers depend on: settings, versions, tables joined.
     inputs : mapping
         Identity of every input, by name.
+    dependents : collection of str
+        Stages that are published with this one, itself included.
     redo : collection of str
         Inputs that gave nothing so far (quarantined): they may have been mended.
+    accept_changed_inputs : bool
+        Take changed, new and missing inputs as they are now; what was published with the others is withdrawn.
 
     Returns
     -------
@@ -59,8 +66,19 @@ def record_plan(
         if recorded.get("format_version") != FORMAT_VERSION:
             _refuse(layout, stage, [f"format_version: {recorded.get('format_version')} before, {FORMAT_VERSION} now"])
         _refuse(layout, stage, list(_differences(recorded["semantic"], plan["semantic"])))
-        _refuse(layout, stage, list(_input_differences(recorded["inputs"], plan["inputs"], redo)))
-    replace_file(path, encode_manifest(plan), layout.temporary)
+        changed = list(_input_differences(recorded["inputs"], plan["inputs"], redo))
+        if not accept_changed_inputs:
+            _refuse(layout, stage, changed, "use these again, accept them with --accept-changed-inputs, ")
+        elif changed:
+            # Before the plan: a crash in between leaves a stage that is not finished, never one that is stale.
+            withdraw_stages(layout, dependents)
+            set_aside_inputs(layout, stage, recorded["inputs"].keys() - plan["inputs"].keys())
+    elif any(layout.stage(stage).glob("*.parquet")):
+        raise StageError(
+            f"{layout.stage(stage)} holds parts, but no plan of this engine says what they are; use another run "
+            "folder, or set them aside with --new"
+        )
+    replace_file(layout, path, encode_manifest(plan))
     return digest_of(plan["semantic"])
 
 
@@ -70,18 +88,18 @@ def _read_plan(layout: Layout, stage: str) -> dict[str, Any]:
         if not {"semantic", "inputs"} <= plan.keys():
             raise ValueError(stage)  # noqa: TRY301 - one message for every kind of damage
     except (OSError, ValueError, AttributeError) as error:
-        raise StageError(f"{layout.plan(stage)}: damaged; use another run folder") from error
+        raise StageError(f"{layout.plan(stage)}: damaged; start anew with --new, or use another run folder") from error
     return plan
 
 
-def _refuse(layout: Layout, stage: str, differences: list[str]) -> None:
+def _refuse(layout: Layout, stage: str, differences: list[str], remedy: str = "use these again, ") -> None:
     if not differences:
         return
     more = len(differences) - SHOWN
     shown = "; ".join(differences[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
     raise StageError(
-        f"{layout.root}: the stage {stage!r} was started with something else: {escape_controls(shown)}. "
-        "Use these again, or another run folder"
+        f"{layout.root}: the stage {stage!r} was started with something else: {escape_controls(shown)}. To go on, "
+        f"{remedy}start anew with --new, or use another run folder"
     )
 
 

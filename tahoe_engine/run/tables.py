@@ -108,9 +108,42 @@ class Run:
         -------
         dict
             As it stands in ``RUN/.tahoe``.
+
+        Raises
+        ------
+        StageError
+            If there is none, or it is damaged.
         """
-        try:
-            plan: dict[str, Any] = json.loads(self._layout.plan(stage).read_bytes())
-        except (OSError, ValueError) as error:
-            raise StageError(f"{self.path}: no plan is recorded for {stage!r}") from error
-        return plan
+        return read_recorded_plan(self._layout, stage)
+
+
+def read_recorded_plan(layout: Layout, stage: str) -> dict[str, Any]:
+    """Read the recorded plan of a stage.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    stage : str
+        Name of the stage.
+
+    Returns
+    -------
+    dict
+        With its ``inputs``.
+
+    Raises
+    ------
+    StageError
+        If there is none, or it is damaged.
+    """
+    path = layout.plan(stage)
+    try:
+        plan: Any = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise StageError(f"{layout.root}: no plan is recorded for {stage!r}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise StageError(f"{path}: damaged; use another run folder") from error
+    if not isinstance(plan, dict) or not isinstance(plan.get("inputs"), dict):
+        raise StageError(f"{path}: damaged; use another run folder")
+    return plan

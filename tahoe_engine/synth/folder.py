@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from tahoe_engine.errors import ConfigError
-from tahoe_engine.run.parts import sync_folder
+from tahoe_engine.run import sync_folder
 from tahoe_engine.schema import CELLOSAURUS_ID
 from tahoe_engine.synth.planted import LAW, tabulate_truth
 

@@ -39,6 +39,15 @@ def test_every_profile_loads(path: Path) -> None:
     load_settings(profile=str(path))
 
 
+def test_the_package_carries_the_profiles_that_people_edit() -> None:
+    carried = sorted((ROOT / "tahoe_engine/profiles").glob("*.toml"))
+    assert [path.name for path in carried] == [path.name for path in PROFILES]
+    assert all(path.samefile(own) for path, own in zip(carried, PROFILES, strict=True))
+    # maturin does not enter a link by itself.
+    maturin = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["maturin"]
+    assert "tahoe_engine/profiles/*.toml" in maturin["include"]
+
+
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
 def test_every_job_loads_and_names_stages_that_exist(path: Path) -> None:
     assert set(load_job(path).stages) <= set(ORDER)

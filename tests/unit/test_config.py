@@ -68,10 +68,22 @@ def test_a_job_may_name_its_profile(tmp_path: Path) -> None:
     assert load_settings(job=job).cells.min_genes == 9
 
 
-def test_a_profile_of_the_source_tree_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_profile_of_the_package_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_settings(profile="small_machine").workers.count == 1
-    with pytest.raises(ConfigError, match="there is default, small_machine"):
+    # Nothing beside the package is looked at: an installed one has no source tree around it.
+    monkeypatch.setattr("tahoe_engine.config.PROFILES", tmp_path / "nothing")
+    with pytest.raises(ConfigError, match="there is none"):
+        load_settings(profile="small_machine")
+
+
+def test_a_profile_of_the_working_folder_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/small_machine.toml").write_text("[workers]\ncount = 7\n")
+    (tmp_path / "config/own.toml").write_text("[workers]\ncount = 8\n")
+    assert [load_settings(profile=name).workers.count for name in ("small_machine", "own")] == [7, 8]
+    with pytest.raises(ConfigError, match="there is default, own, small_machine"):
         load_settings(profile="smal")
 
 

@@ -238,15 +238,15 @@ pub(super) fn py_scan_cells<'py>(
 #[expect(clippy::needless_pass_by_value, reason = "converted by pyo3 into an owned list")]
 pub(super) fn py_merge_genes<'py>(
     py: Python<'py>,
-    parts: Vec<String>,
+    parts: Vec<(String, String)>,
     vocabulary: &PyVocabulary,
     n_cells: u64,
 ) -> PyResult<Bound<'py, PyDict>> {
     let vocabulary = &vocabulary.0;
     let table = guarded(py, "genes", || {
         let mut sums = vec![GeneSums::default(); vocabulary.len()];
-        for part in &parts {
-            add_part(part, vocabulary, &mut sums)
+        for (part, sha256) in &parts {
+            add_part(part, sha256, vocabulary, &mut sums)
                 .map_err(|d| Defect { reason: format!("{part}: {}", d.reason), ..d })?;
         }
         Ok(gene_statistics(&sums, n_cells))

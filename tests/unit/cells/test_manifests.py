@@ -44,9 +44,14 @@ def test_the_order_of_completion_does_not_show() -> None:
     receipts = {name: receipt(10, 10, {}) for name in "ab"}
     semantic = {"settings": {"cells": {"stats": "summary"}}, "core": "1", "metadata": {}}
     inputs = {name: {"size": 1} for name in "abcd"}
-    first = describe_cells(semantic, inputs, receipts, [BAD, UNKNOWN], {})
+    first = describe_cells(semantic, inputs, receipts, quarantined=[BAD, UNKNOWN], wanted={}, tables=[])
     turned = describe_cells(
-        semantic, dict(reversed(inputs.items())), dict(reversed(receipts.items())), [UNKNOWN, BAD], {}
+        semantic,
+        dict(reversed(inputs.items())),
+        dict(reversed(receipts.items())),
+        quarantined=[UNKNOWN, BAD],
+        wanted={},
+        tables=[],
     )
     assert encode_manifest(first) == encode_manifest(turned)
     assert first["tokens_checked"] is False

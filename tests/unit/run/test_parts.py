@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tahoe_engine.errors import StageError
-from tahoe_engine.run import commit_part, replace_file
-from tahoe_engine.run.parts import hash_file
+from tahoe_engine.run import Layout, commit_part, replace_file
+from tahoe_engine.run.disk import hash_file
+from tahoe_engine.run.parts import move_aside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ def file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("file_system")
 def test_a_part_gets_its_name_and_the_temporary_file_is_gone(tmp_path: Path) -> None:
     temporary, sha256 = make(tmp_path / "tmp")
-    commit_part(temporary, tmp_path / "part", sha256)
+    commit_part(Layout(tmp_path), temporary, tmp_path / "part", sha256)
     assert (tmp_path / "part").read_bytes() == b"one"
     assert not temporary.exists()
 
@@ -42,7 +43,7 @@ def test_a_part_gets_its_name_and_the_temporary_file_is_gone(tmp_path: Path) -> 
 def test_a_second_attempt_with_the_same_bytes_is_fine(tmp_path: Path) -> None:
     make(tmp_path / "part")
     temporary, sha256 = make(tmp_path / "tmp")
-    commit_part(temporary, tmp_path / "part", sha256)
+    commit_part(Layout(tmp_path), temporary, tmp_path / "part", sha256)
     assert not temporary.exists()
 
 
@@ -50,19 +51,41 @@ def test_a_second_attempt_with_the_same_bytes_is_fine(tmp_path: Path) -> None:
 def test_other_bytes_are_never_replaced(tmp_path: Path) -> None:
     make(tmp_path / "part", b"two")
     temporary, sha256 = make(tmp_path / "tmp")
-    with pytest.raises(StageError, match="exists with other content"):
-        commit_part(temporary, tmp_path / "part", sha256)
+    with pytest.raises(StageError, match=r"E_NONDETERMINISM: .* exists with other bytes"):
+        commit_part(Layout(tmp_path), temporary, tmp_path / "part", sha256)
     assert (tmp_path / "part").read_bytes() == b"two"
 
 
 def test_another_refusal_is_not_hidden(tmp_path: Path) -> None:
     temporary, sha256 = make(tmp_path / "tmp")
     with pytest.raises(FileNotFoundError):
-        commit_part(temporary, tmp_path / "none" / "part", sha256)
+        commit_part(Layout(tmp_path), temporary, tmp_path / "none" / "part", sha256)
 
 
 def test_a_small_file_is_replaced_whole(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.make_state()
     for content in (b"one", b"two, longer", b""):
-        replace_file(tmp_path / "final", content, tmp_path)
+        replace_file(layout, tmp_path / "final", content)
         assert (tmp_path / "final").read_bytes() == content
-    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+    assert list(layout.temporary.iterdir()) == []
+
+
+def test_what_does_not_read_back_gets_no_name(tmp_path: Path) -> None:
+    temporary, _ = make(tmp_path / "tmp")
+    with pytest.raises(OSError, match="reads back as something else"):
+        commit_part(Layout(tmp_path), temporary, tmp_path / "part", "0" * 64)
+    assert not (tmp_path / "part").exists()
+
+
+def test_what_is_set_aside_is_kept_even_twice(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, 3)
+    layout.make_state()
+    (layout.epochs / "000003").touch()
+    for content in (b"one", b"two"):
+        layout.stage("cells").mkdir(exist_ok=True)
+        make(layout.part("cells", "a"), content)
+        move_aside(layout, layout.part("cells", "a"))
+        move_aside(layout, layout.part("cells", "a"))  # nothing there any more
+    kept = sorted((layout.state / "old/000003/cells").iterdir())
+    assert [path.read_bytes() for path in kept] == [b"one", b"two"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tahoe_engine.errors import StageError
-from tahoe_engine.run import Layout, record_plan
+from tahoe_engine.run import Layout, list_stages, record_plan, set_aside_stages, write_manifest, write_run_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,3 +68,35 @@ def test_a_damaged_plan_is_said_so(layout: Layout) -> None:
         layout.plan("cells").write_text(text)
         with pytest.raises(StageError, match="damaged"):
             record_plan(layout, "cells", SEMANTIC, INPUTS)
+
+
+def test_changed_inputs_can_be_accepted_and_what_was_published_is_withdrawn(layout: Layout) -> None:
+    record_plan(layout, "cells", SEMANTIC, INPUTS)
+    layout.stage("cells").mkdir()
+    for name in INPUTS:
+        layout.part("cells", name).write_bytes(b"part")
+    write_manifest(layout, "cells", {"format_version": 1, "digest": "", "parts": []})
+    write_run_manifest(layout, ["cells"])
+    changed = {"a": {"size": 7, "digest": "x"}}
+    record_plan(layout, "cells", SEMANTIC, changed, dependents=["cells"], accept_changed_inputs=True)
+    assert list_stages(layout) == {}
+    assert not layout.stage_manifest("cells").exists()
+    assert [path.name for path in layout.stage("cells").iterdir()] == ["a.parquet"]
+    assert (layout.set_aside / "cells/b.parquet").read_bytes() == b"part"
+    record_plan(layout, "cells", SEMANTIC, changed)
+
+
+def test_accepting_inputs_accepts_no_other_settings(layout: Layout) -> None:
+    record_plan(layout, "cells", SEMANTIC, INPUTS)
+    with pytest.raises(StageError, match="core: "):
+        record_plan(layout, "cells", {**SEMANTIC, "core": "2"}, INPUTS, accept_changed_inputs=True)
+
+
+def test_parts_that_no_plan_accounts_for_are_not_taken_over(layout: Layout) -> None:
+    layout.stage("cells").mkdir()
+    layout.part("cells", "a").write_bytes(b"whose?")
+    with pytest.raises(StageError, match="no plan of this engine"):
+        record_plan(layout, "cells", SEMANTIC, INPUTS)
+    set_aside_stages(layout, "cells", ["cells", "genes"])
+    record_plan(layout, "cells", SEMANTIC, INPUTS)
+    assert (layout.set_aside / "cells/a.parquet").read_bytes() == b"whose?"

@@ -7,14 +7,16 @@ import pytest
 
 from tahoe_engine.errors import StageError
 from tahoe_engine.run import Layout, Run, describe_run, verify_run, write_manifest, write_run_manifest
+from tahoe_engine.run.disk import hash_file
 from tahoe_engine.run.manifest import FORMAT_VERSION, digest_parts
-from tahoe_engine.run.parts import hash_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def make_run(root: Path, frames: dict[str, pl.DataFrame], stats: str = "all") -> Layout:
+    from tahoe_engine import _rust
+
     layout = Layout(root)
     layout.make_state()
     layout.stage("cells").mkdir()
@@ -28,7 +30,7 @@ def make_run(root: Path, frames: dict[str, pl.DataFrame], stats: str = "all") ->
                 "rows": frame.height,
                 "size": path.stat().st_size,
                 "sha256": hash_file(path),
-                "digest": name,
+                "digest": _rust.digest_table(str(path))["digest"],
             }
         )
     manifest: dict[str, Any] = {
@@ -88,7 +90,7 @@ def test_a_damaged_or_newer_manifest_is_said_so(tmp_path: Path) -> None:
 
 def test_verify_names_every_file_that_differs(tmp_path: Path) -> None:
     layout = make_run(tmp_path, FRAMES)
-    assert verify_run(tmp_path, deep=True) == (4, [])
+    assert verify_run(tmp_path, deep=True) == (5, [])
     content = bytearray(layout.part("cells", "a").read_bytes())
     content[len(content) // 2] ^= 1
     layout.part("cells", "a").write_bytes(content)
@@ -117,6 +119,6 @@ def test_a_run_that_was_begun_is_described(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.make_state()
     layout.plan("cells").write_text('{"inputs": {"a": {}, "b": {}}}')
-    assert describe_run(tmp_path)["unfinished"] == {"cells": {"shards": 2, "done": 0, "quarantined": 0}}
+    assert describe_run(tmp_path)["unfinished"] == {"cells": {"shards": 2, "done": 0, "quarantined": []}}
     with pytest.raises(StageError, match="no stage is finished yet"):
         Run(tmp_path)

@@ -1,0 +1,68 @@
+"""What a worker leaves beside its part, so that a part whose journal line was lost can be taken over.
+
+A receipt is written before the part gets its name and says which unit it is of: whoever sees the part finds what it
+holds. It is not synced: lost or torn by a power failure, its unit is done again and gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from tahoe_engine.run.journal import encode_line, parse_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tahoe_engine.run.layout import Layout
+
+
+def keep_receipt(layout: Layout, stage: str, name: str, key: str, receipt: dict[str, Any]) -> None:
+    """Leave the receipt of a unit.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    stage : str
+        Name of the stage; the folder of its receipts exists.
+    name : str
+        Name of the unit.
+    key : str
+        Identity of the unit.
+    receipt : dict
+        JSON-able.
+    """
+    temporary = layout.temporary / f"{name}.{uuid4().hex}.receipt"
+    try:
+        temporary.write_bytes(encode_line({"shard": name, "key": key, "receipt": receipt}))
+        temporary.replace(_place(layout, stage, name))
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def find_receipt(layout: Layout, stage: str, name: str, key: str) -> dict[str, Any] | None:
+    """Give the receipt a worker left of a unit.
+
+    Parameters
+    ----------
+    layout, stage, name, key
+        As in `keep_receipt`.
+
+    Returns
+    -------
+    dict or None
+        None if there is none, or of another unit, or damaged.
+    """
+    try:
+        record = parse_line(_place(layout, stage, name).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if record is None or record.get("key") != key or record.get("shard") != name:
+        return None
+    receipt = record.get("receipt")
+    return receipt if isinstance(receipt, dict) else None
+
+
+def _place(layout: Layout, stage: str, name: str) -> Path:
+    return layout.receipts(stage) / f"{name}.json"
