@@ -49,7 +49,7 @@ def run_here(function: Callable[[Unit], Receipt], unit: Unit) -> Outcome[Receipt
     """
     try:
         return Outcome(receipt=function(unit))
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+    except (KeyboardInterrupt, SystemExit):
         raise
     # A panic of a Rust extension is a BaseException, and a task that raises one never returns (RELIABILITY.md, fact 1).
     except BaseException as error:  # noqa: BLE001 - see above

@@ -72,7 +72,10 @@ class WorkersSettings(Section):
     memory_mib: Annotated[int, Field(ge=256)] = 2048
     window: Annotated[int, Field(ge=2, le=64)] = 3
     dashboard: str = "127.0.0.1:0"
-    wait_s: Annotated[int, Field(ge=1)] = 120
+    wait_s: Annotated[int, Field(ge=1)] = 60
+    unit_s: Annotated[float, Field(gt=0, le=86_400)] = 50.0
+    grace_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    insecure: bool = False
 
 
 class LimitsSettings(Section):
