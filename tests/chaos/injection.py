@@ -27,16 +27,16 @@ class Injection:
         asked = {"marks": str(self.marks), "what": self.what, "shard": self.shard, "seconds": self.seconds}
         return {"PYTHONPATH": f"{INJECTED}:{OURS}", "TAHOE_CHAOS": json.dumps(asked)}
 
-    def calls(self) -> list[tuple[int, str]]:
-        """Give pid and shard of every call so far."""
+    def calls(self) -> list[tuple[int, int, str]]:
+        """Give pid, parent and shard of every call so far."""
         if not self.marks.exists():
             return []
         lines = [line.split() for line in self.marks.read_text().splitlines()]
-        return [(int(pid), shard) for pid, shard in lines]
+        return [(int(pid), int(parent), shard) for pid, parent, shard in lines]
 
-    def calls_of(self, shard: str) -> list[int]:
-        """Give the pids that worked on a shard."""
-        return [pid for pid, name in self.calls() if name == shard]
+    def calls_of(self, shard: str, parent: int | None = None) -> int:
+        """Tell how often a shard was begun, by any process or by the children of one."""
+        return sum(name == shard and parent in {None, its} for _, its, name in self.calls())
 
 
 def keep_pace(place: Path, seconds: float) -> Injection:

@@ -65,14 +65,15 @@ class Killing:
     def kill_worker(self) -> None:
         """Kill one, perhaps one that is just starting."""
         while True:
-            found: list[int] = []
-            if not wait_until(lambda: found.extend(self.launched.workers()) or found or not self.launched.running(), 120):
-                raise BrokenError(f"no worker for 120 s:\n{self.launched.errors()}")
-            if found and self.launched.running():
-                if send(self.trial.rng.choice(sorted(found)), signal.SIGKILL):
-                    return
-            else:
+            if not self.launched.workers():
+                if not wait_until(lambda: self.launched.workers() or not self.launched.running(), 120):
+                    raise BrokenError(f"no worker for 120 s:\n{self.launched.errors()}")
+                # Not always the moment it appears.
+                time.sleep(self.trial.rng.choice([0.0, self.trial.rng.uniform(0, 2)]))
+            if not self.launched.running():
                 self.go_on()
+            elif (found := self.launched.workers()) and send(self.trial.rng.choice(sorted(found)), signal.SIGKILL):
+                return
 
     def kill_driver(self) -> None:
         """Kill it, look at what is there, and start the same again, perhaps beside workers that are still dying."""

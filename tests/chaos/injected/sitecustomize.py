@@ -1,7 +1,7 @@
 """Spoils one call of the core in every Python process that finds this folder on its path; the product has no hook.
 
 `TAHOE_CHAOS` holds JSON: `shard` (a name, or "*"), `what` (see `SPOILED`), `seconds`, and `marks`, a file that gets a
-line a call (pid and shard) before anything happens.
+line a call (pid, parent and shard) before anything happens.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def spoil(asked: dict[str, Any]) -> None:
     def scan_cells(*args: Any, shard: str, **options: Any) -> Any:
         if "marks" in asked:
             with open(asked["marks"], "ab", buffering=0) as marks:  # noqa: PTH123 - one write a line
-                marks.write(f"{os.getpid()} {shard}\n".encode())
+                marks.write(f"{os.getpid()} {os.getppid()} {shard}\n".encode())
         if asked.get("what") == "pace":
             time.sleep(asked["seconds"])
         elif asked["shard"] == shard:

@@ -1,0 +1,153 @@
+"""Everybody is gone, or nobody moves: it is over or it goes on within 120 s, and the exit code says which."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from chaos.atlases import run_undisturbed
+from chaos.campaign import BrokenError
+from chaos.injection import Injection, keep_pace
+from chaos.judge import require_same, require_whole_parts
+from chaos.processes import Launched, launch_scan, send, wait_until
+from tahoe_engine import scan_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from chaos.campaign import Campaign, Trial
+    from chaos.judge import Undisturbed
+
+SHARDS = 60
+PACE = 0.1
+LIMIT = 120.0  # seconds from the disturbance to the end
+STOPPED, QUARANTINED = 75, 2
+# In the short size every limit is a tenth, and so is the bar; the full one tries the defaults.
+SHORT = ("--set", "workers.wait_s=6", "--set", "workers.unit_s=5")
+
+
+def run(campaign: Campaign) -> None:
+    """Each way to hang, once."""
+    wanted = run_undisturbed(campaign.cache, SHARDS)
+    ways: list[Callable[[Campaign, Trial, Undisturbed], None]] = [
+        lose_all_workers,
+        lambda *given: stick(*given, "sleep"),
+        lambda *given: stick(*given, "hold"),
+        lambda *given: disturb_scheduler(*given, signal.SIGKILL),
+        lambda *given: disturb_scheduler(*given, signal.SIGSTOP),
+        lambda *given: disturb_foreign_worker(*given, signal.SIGKILL),
+        lambda *given: disturb_foreign_worker(*given, signal.SIGSTOP),
+    ]
+    for number, way in enumerate(ways):
+        campaign.repeat(1, lambda trial, way=way: way(campaign, trial, wanted), first=number)  # type: ignore[misc]
+
+
+def options(campaign: Campaign) -> tuple[str, ...]:
+    """Give the settings of this size."""
+    return () if campaign.full else SHORT
+
+
+def await_end(campaign: Campaign, what: str, launched: Launched, since: float, *codes: int) -> None:
+    """Insist that a disturbed launch ends in time, as the contract says."""
+    ended = launched.wait(LIMIT + 30).require(*codes)
+    taken = time.monotonic() - since
+    campaign.figures[f"{what}: seconds to the end, code {ended.code}"] = round(taken, 1)
+    # Units that were not hit go on meanwhile; what counts is that it is over.
+    limit = LIMIT if campaign.full else LIMIT / 3
+    if taken > limit:
+        raise BrokenError(f"{what}: over after {taken:.0f} s, {limit:.0f} s are allowed")
+
+
+def resume(trial: Trial, wanted: Undisturbed) -> None:
+    """Look at what is there, and finish it."""
+    require_whole_parts(trial.place / "run", wanted)
+    scan_cells(wanted.atlas, trial.place / "run", workers=0)
+    require_same(trial.place / "run", wanted)
+
+
+def await_calls(launched: Launched, injection: Injection, n: int) -> None:
+    """Wait until a run is under way."""
+    if not wait_until(lambda: len(injection.calls()) >= n or not launched.running(), 60) or not launched.running():
+        raise BrokenError(f"it did not get under way:\n{launched.errors()}")
+
+
+def lose_all_workers(campaign: Campaign, trial: Trial, wanted: Undisturbed) -> None:
+    """Kill every worker as soon as it shows, until the run gives up."""
+    pace = keep_pace(trial.place, PACE)
+    with launch_scan(wanted.atlas, trial.place / "run", "--workers", 2, *options(campaign), env=pace.env) as launched:
+        await_calls(launched, pace, 3)
+        began = time.monotonic()
+        while launched.running() and time.monotonic() - began < LIMIT + 30:
+            for pid in launched.workers():
+                campaign.count("all workers gone: kills", int(send(pid, signal.SIGKILL)))
+            time.sleep(0.05)
+        await_end(campaign, "all workers gone", launched, began, STOPPED)
+    resume(trial, wanted)
+
+
+def stick(campaign: Campaign, trial: Trial, wanted: Undisturbed, what: str) -> None:
+    """A unit never ends, in Python or with the interpreter's lock held: it is set aside by name."""
+    shard = trial.rng.choice(sorted(path.stem for path in (wanted.atlas / "data").glob("*.parquet")))
+    stuck = Injection(trial.place / "marks", what, shard)
+    with launch_scan(wanted.atlas, trial.place / "run", "--workers", 2, *options(campaign), env=stuck.env) as launched:
+        wait_until(lambda: stuck.calls_of(shard), 60)
+        await_end(campaign, f"stuck unit ({what})", launched, time.monotonic(), QUARANTINED)
+    manifest = json.loads((trial.place / "run/cells/_MANIFEST.json").read_bytes())
+    found = [(record["shard"], record["code"]) for record in manifest["quarantined"]]
+    if found != [(shard, "E_WORKER_CRASH")]:
+        raise BrokenError(f"{shard} is stuck, set aside are {found}")
+    resume(trial, wanted)
+
+
+@contextmanager
+def open_scheduler(trial: Trial, pace: Injection) -> Iterator[tuple[Launched, Launched, str]]:
+    """Start a scheduler and a worker of one thread on loopback, as other people's tools do."""
+    said = trial.place / "said"
+    program = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    file = trial.place / "scheduler.json"
+    with Launched([*program, "--no-dashboard", "--scheduler-file", str(file)], said) as scheduler:
+        if not wait_until(file.is_file, 60):
+            raise BrokenError(f"no scheduler:\n{scheduler.errors()}")
+        wait_until(lambda: file.read_text().endswith("}"), 5)
+        address = json.loads(file.read_text())["address"]
+        program = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1"]
+        local = ["--host", "127.0.0.1", "--no-dashboard", "--local-directory", str(trial.place)]
+        with Launched([*program, *local], said, pace.env) as worker:
+            yield scheduler, worker, address
+
+
+def launch_foreign(campaign: Campaign, trial: Trial, wanted: Undisturbed, address: str) -> Launched:
+    """Start the main job on it."""
+    run = trial.place / "run"
+    return launch_scan(wanted.atlas, run, "--scheduler", address, *options(campaign))
+
+
+def disturb_scheduler(campaign: Campaign, trial: Trial, wanted: Undisturbed, number: signal.Signals) -> None:
+    """Kill or stop the scheduler in the middle."""
+    pace = keep_pace(trial.place, PACE)
+    with (
+        open_scheduler(trial, pace) as (scheduler, _, address),
+        launch_foreign(campaign, trial, wanted, address) as launched,
+    ):
+        await_calls(launched, pace, trial.rng.randrange(2, 20))
+        scheduler.send(number)
+        await_end(campaign, f"scheduler {number.name}", launched, time.monotonic(), STOPPED)
+    resume(trial, wanted)
+
+
+def disturb_foreign_worker(campaign: Campaign, trial: Trial, wanted: Undisturbed, number: signal.Signals) -> None:
+    """Kill or stop the only worker there is, and whoever would start another."""
+    pace = keep_pace(trial.place, PACE)
+    with (
+        open_scheduler(trial, pace) as (_, worker, address),
+        launch_foreign(campaign, trial, wanted, address) as launched,
+    ):
+        await_calls(launched, pace, trial.rng.randrange(2, 20))
+        for pid in worker.session():
+            send(pid, number)
+        await_end(campaign, f"only worker {number.name}", launched, time.monotonic(), STOPPED)
+    resume(trial, wanted)
