@@ -73,7 +73,9 @@ class Campaign:
         """Run trials `first` to `first + n`; one that breaks is told, and its folder is kept."""
         for number in range(first, first + n):
             if len(self.failures) >= MOST_FAILURES:
-                self.say(f"{self.name}: stopped after {MOST_FAILURES} failures")
+                if not self.figures.get("stopped early"):
+                    self.say(f"stopped after {MOST_FAILURES} failures")
+                self.figures["stopped early"] = True
                 return
             if self.only is not None and number != self.only:
                 continue
