@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 PROFILES = Path(__file__).resolve().parent / "profiles"  # in the source tree a link to config/
+SHOWN = 100  # characters of a wrong value
 MAX_SETTINGS_BYTES = 1 << 20  # a settings file of more than 1 MiB is something else
 
 
@@ -119,7 +120,7 @@ def parse_override(text: str) -> dict[str, dict[str, Any]]:
         raise ConfigError(f"--set {escape_controls(text)}: write section.key=value, for example cells.min_genes=10")
     try:
         parsed = tomllib.loads(f"value = {value.strip()}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         parsed = {}
     # Text needs no quotes here; what is not exactly one TOML value is text.
     return {section: {key: parsed["value"] if set(parsed) == {"value"} else value.strip()}}
@@ -162,7 +163,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name an existing TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not only TOML's own error: a number of thousands of digits is refused by Python itself.
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
 
@@ -205,7 +207,9 @@ def _explain(model: type[BaseModel], item: Any, origin: str, prefix: str) -> str
     if item["type"] == "missing":
         return f"{origin}: {name!r} is missing"
     message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{origin}: {name} = {item['input']!r}: {message[:1].lower()}{message[1:]}"
+    given = repr(item["input"])
+    given = given if len(given) <= SHOWN else given[:SHOWN] + "…"
+    return f"{origin}: {name} = {given}: {message[:1].lower()}{message[1:]}"
 
 
 def _nearest(name: str, model: type[BaseModel], prefix: str = "") -> str:

@@ -107,6 +107,10 @@ class ShardError(TahoeError):
         return escape_controls(": ".join(part for part in parts if part))
 
 
+class TahoeWarning(UserWarning):
+    """Something was taken for granted that the caller may want otherwise; the work goes on."""
+
+
 def escape_controls(text: str) -> str:
     r"""Show control and other unprintable characters as escapes.
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Names = tuple[str, ...]
+DIGITS = 18  # of a row number; Python itself refuses to read thousands
 LARGEST = 2**63 - 1  # the core counts in 64 bits, and the entries of a list in 32
 
 
@@ -32,6 +33,7 @@ class SourceSettings(Section):
     hub: str = "https://huggingface.co"
     s3_endpoint: str = ""
     s3_anonymous: bool = False
+    insecure_http: bool = False
 
 
 class CellsSettings(Section):
@@ -55,6 +57,9 @@ class CellsSettings(Section):
         items = value if isinstance(value, (list, tuple)) else text
         if any(isinstance(item, bool) for item in items):
             raise ValueError("a name is text or a number")
+        # An empty filter could mean nothing or everything; a name of blanks is a slip in what made the list.
+        if any(isinstance(item, str) and not item.strip() for item in items):
+            raise ValueError("a name is empty; leave it out, or write [] to keep all")
         return tuple(str(item) if isinstance(item, int) else item for item in items)
 
     @field_validator("rows")
@@ -69,10 +74,10 @@ class WorkersSettings(Section):
 
     count: Annotated[int, Field(ge=-1, le=4096)] = -1
     scheduler: str = ""
-    memory_mib: Annotated[int, Field(ge=256)] = 2048
+    memory_mib: Annotated[int, Field(ge=256, le=1 << 30)] = 2048
     window: Annotated[int, Field(ge=2, le=64)] = 3
     dashboard: str = "127.0.0.1:0"
-    wait_s: Annotated[int, Field(ge=1)] = 60
+    wait_s: Annotated[int, Field(ge=1, le=604_800)] = 60
     unit_s: Annotated[float, Field(gt=0, le=86_400)] = 50.0
     grace_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
     insecure: bool = False
@@ -96,9 +101,9 @@ class RunSettings(Section):
     """When a run stops, and how often it speaks."""
 
     strict: bool = False
-    max_bad_shards: Annotated[int, Field(ge=0)] = 20
+    max_bad_shards: Annotated[int, Field(ge=0, le=LARGEST)] = 20
     max_bad_share: Annotated[float, Field(ge=0, le=1)] = 0.01
-    progress_s: Annotated[float, Field(gt=0)] = 10.0
+    progress_s: Annotated[float, Field(gt=0, le=86_400)] = 10.0
 
 
 class Settings(Section):
@@ -160,6 +165,8 @@ def parse_rows(text: str) -> tuple[int, int | None] | None:
     numbers = [part.strip().replace("_", "") for part in (first, last)]
     if not colon or any(part and not (part.isascii() and part.isdigit()) for part in numbers) or not any(numbers):
         raise ValueError(f"rows {text!r}: write A:B, for example 0:5000 (B is not included)")
+    if max(map(len, numbers)) > DIGITS:
+        raise ValueError(f"rows: a row number has at most {DIGITS} digits")
     start, end = int(numbers[0] or 0), int(numbers[1]) if numbers[1] else None
     if end is not None and end <= start:
         raise ValueError(f"rows {text!r}: the second number must be larger than the first")

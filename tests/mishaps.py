@@ -41,6 +41,13 @@ def _first(mark: Path) -> bool:
     return True
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def children(pid: int, *, deep: bool = True) -> list[int]:
     """Give the processes under a process."""
     found: list[int] = []

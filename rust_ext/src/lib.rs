@@ -8,7 +8,7 @@
 //! | codes | [`pages`] gives row lengths and dictionary codes of a `chunk` through [`levels`], [`hybrid`], `unpack`, `plain`, `delta`; [`dictionary`] says what a code is, `texts` the same for text |
 //! | cells | [`values`] judges numbers, [`spectrum`] counts them, [`cells`] checks a row once |
 //! | numbers | [`moments`] a row a cell, [`genes`] and [`sums`] a row a gene |
-//! | tables | `columns` and `partials` gather them, [`table`] writes them, [`digest`] hashes them |
+//! | tables | `columns` and [`partials`] gather them, [`table`] writes them, [`digest`] hashes them |
 //! | work | [`request`] and [`scan`] one shard end to end, [`needs`] the bytes it will read, [`probe`] its footer only, [`synth`] made-up cells |
 //! | border | `python`, the only importer of pyo3; `caught` stops panics, [`error`] names defects |
 
@@ -30,7 +30,7 @@ pub mod limits;
 pub mod moments;
 pub mod needs;
 pub mod pages;
-mod partials;
+pub mod partials;
 mod plain;
 pub mod probe;
 #[cfg(feature = "python")]

@@ -95,7 +95,7 @@ fn distinct(
             let read = |category: &mut Category, codes: &mut Vec<u32>| -> Result<()> {
                 let mut pages = TextPages::open(store, footer, index, leaf, limits)?;
                 let rows = usize::try_from(group.num_rows()).unwrap_or(0);
-                pages.categories(rows, category, codes)
+                pages.categories(rows, &(0..rows), category, codes)
             };
             read(&mut category, &mut codes).map_err(|d: Defect| d.in_row_group(index))?;
         }

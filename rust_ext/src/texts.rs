@@ -1,6 +1,7 @@
 //! The text columns of a row group: categories as codes, cell ids as bytes.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use crate::error::{Code, Defect, Result};
 use crate::footer::Footer;
@@ -14,6 +15,8 @@ use crate::store::Store;
 const CATEGORY_BYTES: usize = 128;
 /// Global category of a local code that no row had yet.
 const UNSEEN: u32 = u32::MAX;
+/// Category of a row of a column that is not there, and of a row that nobody asked for.
+pub const ABSENT: u32 = u32::MAX;
 /// The category of a null text, before it is read as ''.
 const NULL: u32 = u32::MAX;
 
@@ -148,15 +151,25 @@ impl TextPages {
         Ok(())
     }
 
-    /// The categories of the next `n` rows.
+    /// The categories of the next `n` rows, of which only those `inside` are looked at; the others get none.
     ///
     /// # Errors
     /// `E_UTF8`, `E_DECODE`, `E_LIMIT_STRING`.
-    pub fn categories(&mut self, n: usize, category: &mut Category, out: &mut Vec<u32>) -> Result<()> {
+    pub fn categories(
+        &mut self,
+        n: usize,
+        inside: &Range<usize>,
+        category: &mut Category,
+        out: &mut Vec<u32>,
+    ) -> Result<()> {
         self.read(n, out)?;
         let texts = self.pages.dictionary().texts();
         self.global.resize(texts.len(), UNSEEN);
-        for code in out {
+        for (row, code) in out.iter_mut().enumerate() {
+            if !inside.contains(&row) {
+                *code = ABSENT;
+                continue;
+            }
             if *code == NULL {
                 *code = category.of(b"", &self.limits)?;
                 continue;

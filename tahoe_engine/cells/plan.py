@@ -14,7 +14,7 @@ from tahoe_engine.cells.joined import Joined, load_joined
 from tahoe_engine.cells.wanted import Wanted, resolve_wanted
 from tahoe_engine.config import Settings, parse_rows
 from tahoe_engine.errors import ConfigError, ShardError
-from tahoe_engine.source import Footer, Shard, find_metadata, find_shards, read_footers, scheme_of
+from tahoe_engine.source import Footer, Shard, choose_metadata, find_shards, read_footers, scheme_of
 from tahoe_engine.workers import count_workers
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class CellsPlan:
         Filters.
     joined : Joined
         Tables to join.
+    metadata : str
+        The folder they are from, or ``packaged``.
     """
 
     settings: Settings
@@ -81,6 +83,7 @@ class CellsPlan:
     n_shards: int
     wanted: Wanted
     joined: Joined = field(repr=False)
+    metadata: str = "packaged"
 
     @property
     def n_rows(self) -> int:
@@ -119,6 +122,7 @@ class CellsPlan:
             "output_bytes": self.output_bytes(rows_read),
             "wanted": {key: list(values) for key, values in self.wanted.values.items()},
             "unknown": self.wanted.unknown,
+            "metadata": self.metadata,
         }
 
     def memory(self) -> int:
@@ -223,7 +227,9 @@ def plan_cells(
     """
     settings = settings or Settings()
     shards = find_shards(source, settings.source) if shards is None else shards
-    folder = settings.source.metadata or find_metadata(source)
+    metadata = choose_metadata(source, shards, settings.source.metadata)
+    metadata.warn()
+    folder = metadata.folder
     wanted = resolve_wanted(settings.cells, folder)
     joined = load_joined(folder, settings.cells.vocabulary or None)
     footers = read_footers(
@@ -238,7 +244,7 @@ def plan_cells(
     if not planned and not bad:
         total = sum(footer.n_rows for footer in footers if isinstance(footer, Footer))
         raise ConfigError(f"rows {settings.cells.rows} lie outside the source, which has {total} rows")
-    return CellsPlan(settings, tuple(planned), tuple(bad), len(shards), wanted, joined)
+    return CellsPlan(settings, tuple(planned), tuple(bad), len(shards), wanted, joined, metadata.describe())
 
 
 def _cut_rows(footers: Sequence[Footer | ShardError], rows: str) -> tuple[list[PlannedShard], list[ShardError]]:

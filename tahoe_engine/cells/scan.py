@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import shutil
 import time
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tahoe_engine.cells.deferred import Deferred
-from tahoe_engine.cells.fingerprint import describe_build
-from tahoe_engine.cells.genes import merge_genes
 from tahoe_engine.cells.joined import copy_joined
 from tahoe_engine.cells.launch import PUBLISHED, Launch
-from tahoe_engine.cells.manifests import describe_cells, describe_genes
+from tahoe_engine.cells.missing import run_missing
 from tahoe_engine.cells.plan import Source, plan_cells
+from tahoe_engine.cells.publish import publish
 from tahoe_engine.cells.report import CellsReport, Progress
-from tahoe_engine.cells.unit import scan_unit
-from tahoe_engine.cells.wanted import LOOKED_AT, describe_wanted
 from tahoe_engine.config import Settings, change_settings
-from tahoe_engine.errors import ConfigError, FetchError, ShardError, StoppedError
-from tahoe_engine.run import (
-    Journal,
-    Layout,
-    hold_run,
-    is_published,
-    require_free,
-    set_aside_stages,
-    write_manifest,
-    write_run_manifest,
-)
-from tahoe_engine.source import find_shards, read_footers, scheme_of
-from tahoe_engine.workers import WorkerDiedError, run_units
+from tahoe_engine.errors import ConfigError, StoppedError
+from tahoe_engine.run import Journal, Layout, hold_run, require_free, set_aside_stages
+from tahoe_engine.source import find_shards, scheme_of
 
 if TYPE_CHECKING:
     import os
@@ -184,100 +169,11 @@ def _scan(launch: Launch, tell: Callable[[Progress], None], start: float) -> Cel
     plan.require_fit(layout.root, done=found_done / max(1, len(plan.shards)))
     tables = copy_joined(plan.joined, layout)
     launch.check_bad()
-    rows_done, n_done = _run(launch, tell)
+    rows_done, n_done = run_missing(launch, tell)
     launch.check_bad(at_end=True)
     launch.sync()
-    manifest = _publish(launch, tables, tell)
+    manifest = publish(launch, tables, tell)
     return CellsReport(layout.root, manifest, n_done, found_done, rows_done, time.monotonic() - start)
-
-
-def _run(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, int]:
-    """Run the units that are missing; give the rows and units done."""
-    units = launch.missing()
-    rows_total = sum(unit.last_row - unit.first_row for unit in units)
-    begun = time.monotonic()
-    rows_done = n_done = 0
-    if not units:
-        return rows_done, n_done
-    for folder in (launch.layout.stage("cells"), launch.layout.gene_parts):
-        folder.mkdir(exist_ok=True)
-    total, deferred = len(units), Deferred()
-    while units:
-        # Closing the generator stops the workers, whatever ends the loop; only then may temporary files go.
-        with closing(run_units(scan_unit, units, launch.plan.settings.workers, gate=describe_build)) as outcomes:
-            for unit, outcome in outcomes:
-                if isinstance(outcome.error, FetchError):
-                    deferred.add(unit, outcome.error)
-                    continue
-                deferred.reached()
-                if outcome.receipt is not None:
-                    launch.record_receipt(unit, outcome.receipt)
-                else:
-                    launch.record_defect(unit, _defect(unit.shard.name, outcome.error))
-                n_done += 1
-                rows_done += unit.last_row - unit.first_row
-                seconds = time.monotonic() - begun
-                tell(Progress("cells", n_done, total, rows_done, rows_total, len(launch.quarantined), seconds))
-                launch.check_bad()
-        units = deferred.take()
-    return rows_done, n_done
-
-
-def _defect(shard: str, error: BaseException | None) -> ShardError:
-    """Give the defect of a shard; raise what is not the shard's fault."""
-    if isinstance(error, ShardError):
-        return error
-    if isinstance(error, WorkerDiedError):
-        return ShardError(shard, None, None, "E_WORKER_CRASH", str(error))
-    raise error or AssertionError("an outcome without receipt and error")
-
-
-def _publish(launch: Launch, tables: list[dict[str, Any]], tell: Callable[[Progress], None]) -> dict[str, Any]:
-    """Write the table of genes and the manifests: of the stages first, of the run last."""
-    layout, plan = launch.layout, launch.plan
-    wanted = describe_wanted(plan.wanted, launch.wanted_rows(), plan.joined, _values(launch))
-    cells = describe_cells(
-        launch.semantic,
-        launch.inputs,
-        launch.receipts,
-        quarantined=launch.quarantined_records(),
-        wanted=wanted,
-        tables=tables,
-    )
-    stages = list(PUBLISHED if plan.settings.cells.stats == "all" else PUBLISHED[:1])
-    if is_published(layout, stages, {"cells": cells}):
-        return cells
-    layout.stage("cells").mkdir(exist_ok=True)
-    write_manifest(layout, "cells", cells)
-    if "genes" in stages:
-        tell(Progress("genes", 0, len(launch.receipts)))
-        part = merge_genes(layout, launch.receipts, plan.joined, cells["rows"]["kept"])
-        write_manifest(layout, "genes", describe_genes(cells, part))
-    write_run_manifest(layout, stages)
-    return cells
-
-
-def _values(launch: Launch) -> dict[str, list[str]]:
-    """Read what some of the shards hold, if a wanted name that the tables know had no row."""
-    plan, rows = launch.plan, launch.wanted_rows()
-    missing = any(
-        not rows.get(key, {}).get(value) and value not in plan.wanted.unknown[key]
-        for key, values in plan.wanted.values.items()
-        for value in values
-    )
-    if not missing or not plan.shards:
-        return {}
-    step = max(1, len(plan.shards) // LOOKED_AT)
-    some = [planned.footer.shard for planned in plan.shards[::step]][:LOOKED_AT]
-    there: dict[str, set[str]] = {}
-    footers = read_footers(
-        some, plan.settings.limits.model_dump(), values=True, source=plan.settings.source, kept=launch.layout.footers
-    )
-    for footer in footers:
-        if not isinstance(footer, ShardError):
-            for key, column in launch.filter_columns.items():
-                there.setdefault(key, set()).update(footer.values.get(column, ()))
-    return {key: sorted(values) for key, values in there.items()}
 
 
 def _ignore(progress: Progress) -> None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from tahoe_engine.cells.joined import read_core_tables
+from tahoe_engine.cells.wanted import KEYS
 from tahoe_engine.errors import ShardError, StageError
 from tahoe_engine.run import Layout, commit_part, keep_receipt, require_newest
 from tahoe_engine.source import (
     Checksum,
+    Image,
     KeptTails,
     Shard,
     build_image,
@@ -175,6 +177,9 @@ def _scan(unit: CellsUnit) -> dict[str, Any]:
         except ShardError as error:
             raise place_error(error, unit.shard) from None
         receipt: dict[str, Any] = {**made, "input_sha256": found.sha256}
+        if found.image is not None:
+            columns = {KEYS[key]: values for key, values in work.wanted.items()}
+            receipt["rejected"] = found.image.recode(receipt["rejected"], columns, unit.first_row, unit.last_row)
         # What readers see comes last: whoever sees the part of the cells may count on the rest.
         keep_receipt(layout, "cells", name, unit.key, receipt)
         finished = {"cells": temporary, "genes": genes}
@@ -197,6 +202,7 @@ class _Bytes:
     footer_digest: str
     pieces: list[tuple[int, bytes]] | None = None
     sha256: str | None = None
+    image: Image | None = None
 
 
 def _find_bytes(unit: CellsUnit, layout: Layout) -> _Bytes:
@@ -220,8 +226,8 @@ def _find_bytes(unit: CellsUnit, layout: Layout) -> _Bytes:
     sha256 = _verify(unit) if work.verify else None
     if shard.slice is None:
         return _Bytes(unit.size, unit.footer_digest, sha256=sha256)
-    image = build_image(shard, work.limits)
-    return _Bytes(len(image.content), image.digest, image.pieces, sha256)
+    image = build_image(shard, work.limits, reject=work.bad_rows == "reject")
+    return _Bytes(len(image.content), image.digest, image.pieces, sha256, image)
 
 
 def _verify(unit: CellsUnit) -> str:

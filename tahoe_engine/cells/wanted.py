@@ -1,4 +1,4 @@
-"""Wanted cell lines, drugs, plates and wells: which ids they are, and which the source does not have."""
+"""Wanted cell lines, drugs, plates and wells: which ids they are, and which of them no row has that was read."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def resolve_wanted(cells: CellsSettings, folder: str | Path | None) -> Wanted:
 def describe_wanted(
     wanted: Wanted, rows: Mapping[str, Mapping[str, int]], joined: Joined, there: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, Any]]:
-    """Say of each wanted value whether the source has it.
+    """Say of each wanted value whether a row that was read has it.
+
+    What other filters, the row range and bad shards leave out is not read: a value may well stand there.
 
     Parameters
     ----------
@@ -89,7 +91,8 @@ def describe_wanted(
     Returns
     -------
     dict
-        For each filter: ``{"present": [value, ...], "absent": {value: [nearest, ...]}}``.
+        For each filter: ``present`` (values of rows that were read), ``elsewhere`` (no row that was read has them, but
+        one of the shards that were looked at does) and ``absent`` (found in neither, each with the nearest values).
     """
     from tahoe_engine.vocabulary import nearest
 
@@ -97,13 +100,14 @@ def describe_wanted(
     result: dict[str, dict[str, Any]] = {}
     for key, values in sorted(wanted.values.items()):
         present = [value for value in values if rows.get(key, {}).get(value, 0) > 0]
+        elsewhere = [value for value in values if value not in present and value in there.get(key, ())]
         absent = {}
         for value in values:
-            if value in present:
+            if value in present or value in elsewhere:
                 continue
             near = wanted.unknown[key].get(value) or nearest(value, sorted(there.get(key, ())))
             absent[value] = [_label(name, names) if key == "cell_lines" else name for name in near]
-        result[key] = {"present": present, "absent": absent}
+        result[key] = {"present": present, "elsewhere": elsewhere, "absent": absent}
     return result
 
 

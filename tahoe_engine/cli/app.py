@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from tahoe_engine.cli import cells, check, gc, inspect, plan, run, synth, verify
 from tahoe_engine.cli.streams import Streams, flush_stdout
-from tahoe_engine.errors import TahoeError, escape_controls
+from tahoe_engine.errors import TahoeError, TahoeWarning, escape_controls
 
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import TextIO
 
 USAGE, INTERRUPTED = 64, 130
+_show_warning = warnings.showwarning
 
 app = typer.Typer(
     name="tahoe",
@@ -61,7 +64,9 @@ def run_app(args: list[str] | None) -> int:
         caught: Python prints its traceback and ends with 1.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    with Streams() as streams:
+    with Streams() as streams, warnings.catch_warnings():
+        warnings.simplefilter("always", TahoeWarning)
+        warnings.showwarning = _tell_warning
         try:
             return _run(args)
         except (OSError, SystemExit) as error:
@@ -106,6 +111,21 @@ def _usage(error: Exception) -> int:
 
 def _say(text: str) -> None:
     sys.stderr.write(escape_controls(text) + "\n")
+
+
+def _tell_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show our own warnings as one line, without the place in the code that others need."""
+    if issubclass(category, TahoeWarning):
+        _say(f"tahoe: {message}")
+    else:
+        _show_warning(message, category, filename, lineno, file, line)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

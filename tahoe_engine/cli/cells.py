@@ -106,9 +106,12 @@ def _print_lines(report: CellsReport, rate: int | None) -> None:
 def _tell_absent(report: CellsReport) -> None:
     for key, found in report.manifest["wanted"].items():
         for name, near in found["absent"].items():
-            meant = f"; the nearest it has: {', '.join(near)}" if near else ""
-            text = f"tahoe: no row of the source has {name!r} among its {key.replace('_', ' ')}{meant}"
+            meant = f"; the nearest: {', '.join(near)}" if near else ""
+            text = f"tahoe: no row that was read has {name!r} among its {key.replace('_', ' ')}{meant}"
             sys.stderr.write(escape_controls(text) + "\n")
+        for name in found["elsewhere"]:
+            text = f"tahoe: the source has {name!r} among its {key.replace('_', ' ')}, but no row that was read: "
+            sys.stderr.write(escape_controls(f"{text}other filters, --rows or bad shards leave it out") + "\n")
 
 
 def _with_reasons(number: int | None, reasons: dict[str, int]) -> str:

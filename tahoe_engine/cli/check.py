@@ -31,9 +31,12 @@ def check(
     """Say what a source is: shards, rows, schema, encodings, identity, values, and which shards are bad (exit 2)."""
     settings = options.make_settings(profile, set_, strict=strict)
     from tahoe_engine.cells import Progress
-    from tahoe_engine.source import describe_source, find_shards, read_footers
+    from tahoe_engine.source import choose_metadata, describe_source, find_shards, read_footers
 
-    shards = find_shards(source if len(source) > 1 else source[0], settings.source)
+    given = source if len(source) > 1 else source[0]
+    shards = find_shards(given, settings.source)
+    metadata = choose_metadata(given, shards, settings.source.metadata)
+    metadata.warn()
     with show_progress(quiet=quiet, every=settings.run.progress_s) as show:
         footers = read_footers(
             shards,
@@ -43,7 +46,7 @@ def check(
             on_footer=lambda n: show(Progress("footers", n, len(shards))),
             source=settings.source,
         )
-    facts = describe_source(footers)
+    facts = {**describe_source(footers), "metadata": metadata.describe()}
     if json:
         print_json(facts)
     else:
@@ -64,6 +67,7 @@ def _print_lines(facts: dict[str, Any]) -> None:
             ("written by", ", ".join(f"{name} ({number})" for name, number in facts["written_by"].items())),
             ("huggingface", f"{facts['huggingface']} shards carry the key"),
             ("identity", facts["identity"]),
+            ("tables to join", facts["metadata"]),
             *((f"{key}", f"{len(values)}: {_some(values)}") for key, values in facts["values"].items()),
         ]
     )

@@ -64,6 +64,7 @@ def _print_lines(plan: CellsPlan) -> None:
             ("row groups", f"{facts['row_groups_read']} of {facts['row_groups']} are read"),
             ("read amplification", facts["read_amplification"]),
             ("bytes to read", f"{size(read['total'])} of {size(facts['bytes_of_shards'])}"),
+            ("tables joined", facts["metadata"]),
             ("output", f"about {size(facts['output_bytes'])}"),
             ("workers", f"{facts['workers']}, about {size(facts['memory_a_worker'])} each"),
         ]

@@ -58,7 +58,7 @@ def tell_unknown(unknown: dict[str, dict[str, list[str]]]) -> None:
     for key, names in unknown.items():
         for name, near in names.items():
             meant = f"; the nearest: {', '.join(near)}" if near else ""
-            text = f"tahoe: Tahoe-100M has no {name!r} among its {key.replace('_', ' ')}{meant}"
+            text = f"tahoe: the joined tables have no {name!r} among their {key.replace('_', ' ')}{meant}"
             sys.stderr.write(escape_controls(text) + "\n")
 
 

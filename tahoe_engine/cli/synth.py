@@ -57,7 +57,7 @@ def synth(
     common: dict[str, Any] = {
         "plates": _numbers(plates),
         "wells": wells,
-        "lines": int(lines) if lines.strip().isdecimal() else tuple(part.strip() for part in lines.split(",")),
+        "lines": int(lines) if _is_number(lines.strip()) else tuple(part.strip() for part in lines.split(",")),
         "seed": seed,
         "line_effect": line_effect,
         "drug_effect": drug_effect,
@@ -95,9 +95,14 @@ def synth(
 
 def _numbers(text: str) -> tuple[int, ...]:
     parts = [part.strip().removeprefix("plate") for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+    if not parts or not all(map(_is_number, parts)):
         raise ConfigError(f"--plates {text!r}: write numbers from 1 to 14, for example 4,6")
     return tuple(int(part) for part in parts)
+
+
+def _is_number(text: str) -> bool:
+    # Python refuses to read thousands of digits, with an error of its own.
+    return text.isascii() and text.isdigit() and len(text) <= 18  # noqa: PLR2004 - as many as fit 64 bits
 
 
 def _show(every: float = 10.0) -> Callable[[int, int], None]:

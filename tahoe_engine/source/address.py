@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
@@ -109,3 +110,34 @@ def show_address(text: str) -> str:
     place, slash, path = rest.partition("/")
     # On the hub and in keys an @ after the first slash is part of the name: hf://datasets/OWNER/NAME@REV.
     return escape_controls(f"{match[0]}{place.rpartition('@')[2]}{slash}{path}")
+
+
+def is_open(url: str) -> bool:
+    """Tell whether what is sent to an address can be read on the way: ``http://`` that leaves this machine.
+
+    Parameters
+    ----------
+    url : str
+        With its scheme.
+
+    Returns
+    -------
+    bool
+        False for ``https://`` and for loopback.
+
+    Examples
+    --------
+    >>> is_open("http://minio:9000"), is_open("https://minio:9000"), is_open("http://127.0.0.1:9000")
+    (True, False, False)
+    """
+    try:
+        parts = urlsplit(url)
+        if parts.scheme != "http":
+            return False
+        host = parts.hostname or ""
+    except ValueError:
+        return True
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"

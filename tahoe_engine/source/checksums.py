@@ -87,7 +87,7 @@ def load_checksums(path: str | Path) -> Checksums:
         If it cannot be read, or a line is of another form.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a file made by sha256sum") from error
     by_name: dict[str, Checksum] = {}

@@ -48,6 +48,9 @@ def find_tail(shard: Shard, remote: Remote, kept: KeptTails | None, limits: Mapp
         E_INPUT_CHANGED if it is not what the listing said.
     """
     found = kept.find(shard) if kept is not None else None
+    if found is not None and kept is not None and not _is_still(shard, found, remote):
+        kept.forget(shard)
+        found = None
     if found is None:
         try:
             found = fetch_tail(shard, remote.open(shard), limits)
@@ -60,6 +63,21 @@ def find_tail(shard: Shard, remote: Remote, kept: KeptTails | None, limits: Mapp
             with suppress(OSError):
                 kept.keep(found)
     return found
+
+
+def _is_still(shard: Shard, kept: Tail, remote: Remote) -> bool:
+    """Ask whether a file is the one whose end is kept, where no listing has just said so."""
+    if shard.version:
+        return True
+    if not kept.shard.version or not kept.size:
+        return False  # of a server that tells neither ETag nor date only the bytes tell
+    try:
+        remote.open(kept.shard).read(0, 1)
+    except ChangedError:
+        return False
+    except Trouble as trouble:
+        raise as_source_error(shard.path, trouble) from None
+    return True
 
 
 def probe_tail(tail: Tail, remote: Remote, limits: Mapping[str, int], *, values: bool) -> Mapping[str, Any]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ShardError
-from tahoe_engine.schema import COLUMNS_READ, PLATE, SAMPLE
-from tahoe_engine.source.lines import read_lines
+from tahoe_engine.schema import COLUMNS_READ, DRUG, PLATE, SAMPLE
+from tahoe_engine.source.lines import Broken, read_lines
 from tahoe_engine.source.saved import read_arrow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tahoe_engine.source.shard import Shard
 
 ROW_GROUP = 1000  # as Tahoe's
+STAND_IN = "E_NULL_LIST"  # what the core says of the row that stands for a broken line
 
 
 @dataclass(frozen=True)
@@ -30,18 +33,58 @@ class Image:
         The whole Parquet file.
     digest : str
         Of its footer, as the core makes it.
+    broken : dict of int to Broken
+        Lines that are no cells, by row.
     """
 
     content: bytes
     digest: str
+    broken: dict[int, Broken] = field(default_factory=dict)
 
     @property
     def pieces(self) -> list[tuple[int, bytes]]:
         """As the core takes them."""
         return [(0, self.content)]
 
+    def recode(
+        self, rejected: Mapping[str, int], wanted: Mapping[str, Sequence[str]], first_row: int, last_row: int
+    ) -> dict[str, int]:
+        """Say of the rows that the core rejected why they really were.
 
-def build_image(shard: Shard, limits: Mapping[str, int]) -> Image:
+        Parameters
+        ----------
+        rejected : mapping
+            Rows by code, as in the core's receipt; it knows broken lines as null lists.
+        wanted : mapping
+            Values to keep, by column.
+        first_row, last_row : int
+            Rows that were asked for.
+
+        Returns
+        -------
+        dict
+            The same number of rows.
+        """
+        codes = Counter(
+            line.code
+            for row, line in self.broken.items()
+            if first_row <= row < last_row and all(_text(line, column) in kept for column, kept in wanted.items())
+        )
+        counts = Counter(rejected)
+        for code, number in sorted(codes.items()):
+            found = min(number, counts[STAND_IN])
+            counts[STAND_IN] -= found
+            counts[code] += found
+        return {code: number for code, number in counts.items() if number}
+
+
+def _text(line: Broken, column: str) -> str:
+    # As the core reads it.
+    text = line.texts.get(column, "")
+    return text.strip() if column == DRUG else text
+
+
+def build_image(shard: Shard, limits: Mapping[str, int], *, reject: bool = False) -> Image:
     """Convert a slice, a batch at a time.
 
     Parameters
@@ -50,6 +93,8 @@ def build_image(shard: Shard, limits: Mapping[str, int]) -> Image:
         With a slice.
     limits : mapping
         The ``[limits]`` section.
+    reject : bool
+        A line that is no cell becomes a row that the core rejects; without it the first of them is an error.
 
     Returns
     -------
@@ -61,8 +106,9 @@ def build_image(shard: Shard, limits: Mapping[str, int]) -> Image:
     ShardError
         Naming the row of the source file.
     """
-    found = _probe(shard, _convert(shard), limits)
-    return Image(found[0], found[1]["footer_digest"])
+    broken: dict[int, Broken] = {}
+    found = _probe(shard, _convert(shard, broken if reject else None), limits)
+    return Image(found[0], found[1]["footer_digest"], broken)
 
 
 def probe_image(shard: Shard, limits: Mapping[str, int]) -> Mapping[str, Any]:
@@ -101,13 +147,13 @@ def _probe(
     return content, found
 
 
-def _convert(shard: Shard) -> bytes:
+def _convert(shard: Shard, broken: dict[int, Broken] | None = None) -> bytes:
     import pyarrow.parquet as pq
 
     part = shard.slice
     if part is None:
         raise AssertionError("not a slice")
-    read = read_lines if part.kind == "jsonl" else read_arrow
+    read = partial(read_lines, broken=broken) if part.kind == "jsonl" else read_arrow
     buffer, writer = io.BytesIO(), None
     try:
         for batch in read(shard, COLUMNS_READ["all"]):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ShardError, SourceError, escape_controls
@@ -20,11 +22,29 @@ if TYPE_CHECKING:
     from tahoe_engine.source.shard import Shard
 
 CHUNK = 1 << 20
-MAX_LINE = 64 << 20  # a cell of all 62,710 genes has 1 MB
-BATCH = 500  # rows; about 10 MB of text
+MAX_LINE = 8 << 20  # a cell of all 62,710 genes has 1 MB
+MAX_SLICE = 512 << 20  # bytes; 16,384 cells of Tahoe's have 330 MB
+BATCH, BATCH_BYTES = 500, 16 << 20  # about 10 MB of text
 LISTS = (GENES_LIST, EXPRESSIONS)
 NUMBERS = {int, float, type(None)}
 TEXT = (str, type(None))
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A line that is no cell: a null list stands for it, which the core rejects.
+
+    Parameters
+    ----------
+    code : str
+        What is wrong with it.
+    texts : dict of str to str
+        Its text columns, as far as they can be read: filters come before row checks.
+    """
+
+    code: str
+    texts: dict[str, str]
 
 
 def slice_lines(path: str, rows_a_unit: int) -> list[Slice]:
@@ -40,7 +60,7 @@ def slice_lines(path: str, rows_a_unit: int) -> list[Slice]:
     Returns
     -------
     list of Slice
-        In order. Blank lines at the end belong to none.
+        In order. Blank lines at the end belong to none. Slices of very long lines have fewer of them.
 
     Raises
     ------
@@ -67,7 +87,7 @@ def slice_lines(path: str, rows_a_unit: int) -> list[Slice]:
                 at += len(line)
                 if line.endswith(b"\n") or at == end or not line:
                     row += 1
-                    if row - first == rows_a_unit or at == end:
+                    if row - first == rows_a_unit or at - start >= MAX_SLICE or at == end:
                         cut()
                 if not line:
                     raise SourceError(f"{shown}: it became shorter while it was read; try again when it is finished")
@@ -86,7 +106,9 @@ def _end_of_lines(file: Any) -> int:  # noqa: ANN401 - an open file
     return size - (len(tail) - len(tail.rstrip()))
 
 
-def read_lines(shard: Shard, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_lines(
+    shard: Shard, columns: Sequence[str], broken: dict[int, Broken] | None = None
+) -> Iterator[pa.RecordBatch]:
     """Convert the lines of a slice, a batch at a time.
 
     Parameters
@@ -94,59 +116,159 @@ def read_lines(shard: Shard, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
     shard : Shard
         A slice of a file.
     columns : sequence of str
-        Those that are wanted; those that its first line lacks are left out.
+        Those that are wanted; those that its first cell lacks are left out.
+    broken : dict, optional
+        Filled with the lines that are no cells, by their row in the slice; without it the first of them is an error.
 
     Yields
     ------
     RecordBatch
-        Of at most `BATCH` rows.
+        Of at most `BATCH` rows; a broken line is one of null lists.
 
     Raises
     ------
     ShardError
-        Naming the line: E_JSON_LINE, E_TYPE, E_MISSING_COLUMN, or E_INPUT_CHANGED for the whole.
+        Naming the line: E_JSON_LINE, E_TYPE, E_MISSING_COLUMN, or E_INPUT_CHANGED for the whole. Also where no line is
+        a cell: then it is another kind of file.
     """
     part = shard.slice
     if part is None:
         raise AssertionError("not a slice")
-    hasher, names, rows = hashlib.sha256(), None, []
-    row = part.first_row
+    hasher = hashlib.sha256()
+    batch = _Batch(shard, columns, broken)
+    row, n_bytes = part.first_row, 0
     with open(shard.path, "rb") as file:  # noqa: PTH123 - paths are text here
         file.seek(part.start)
         left = part.end - part.start
         while left > 0 and (line := file.readline(min(left, MAX_LINE + 1))):
-            hasher.update(line)
-            left -= len(line)
-            if len(line) > MAX_LINE:
-                raise _at(shard, row, "E_LIMIT_MEMORY", f"a line of more than {MAX_LINE} bytes")
-            cell = _parse(shard, row, line)
-            if names is None:
-                names = [name for name in columns if name in cell]
-            for name in names:
-                if name not in cell:
-                    raise _at(shard, row, "E_MISSING_COLUMN", f"{name!r} is not in it, but in the first line")
-                _check(shard, row, name, cell[name])
-            rows.append(cell)
+            long = len(line) > MAX_LINE
+            rest = line
+            while True:
+                hasher.update(rest)
+                left -= len(rest)
+                # What is left of a line that is too long is passed over.
+                if not long or rest.endswith(b"\n") or not (rest := file.readline(min(left, CHUNK))):
+                    break
+            batch.add(row, b"" if long else line, too_long=long)
             row += 1
-            if len(rows) == BATCH:
-                yield _to_batch(shard, row, rows, names)
-                rows = []
+            n_bytes += len(line)
+            if batch.is_known and (len(batch.cells) >= BATCH or n_bytes >= BATCH_BYTES):
+                yield batch.take(row)
+                n_bytes = 0
     if hasher.hexdigest() != part.digest or row != part.last_row:
         raise ShardError(shard.name, None, None, "E_INPUT_CHANGED", "the file is not the one that was planned")
-    if rows:
-        yield _to_batch(shard, row, rows, names or [])
+    if batch.cells:
+        yield batch.take(row)
+
+
+class _Batch:
+    """Cells that wait to be converted together."""
+
+    def __init__(self, shard: Shard, columns: Sequence[str], broken: dict[int, Broken] | None) -> None:
+        self.cells: list[dict[str, Any]] = []
+        self._shard, self._columns, self._broken = shard, columns, broken
+        self._names: list[str] = []
+        self._first_error: ShardError | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a cell has said what columns there are."""
+        return bool(self._names)
+
+    def add(self, row: int, line: bytes, *, too_long: bool) -> None:
+        cell: dict[str, Any] = {}
+        try:
+            if too_long:
+                raise _at(self._shard, row, "E_LIMIT_MEMORY", f"a line of more than {MAX_LINE} bytes")
+            cell = _parse(self._shard, row, line)
+            names = self._names or [name for name in self._columns if name in cell]
+            for name in names:
+                if name not in cell:
+                    raise _at(self._shard, row, "E_MISSING_COLUMN", f"{name!r} is not in it, but in the first line")
+                _check(self._shard, row, name, cell[name])
+            if not names:
+                raise _at(self._shard, row, "E_MISSING_COLUMN", "none of the columns of a cell is in it")
+            self._names = names
+        except ShardError as error:
+            cell = self._set_aside(row, cell, error)
+        self.cells.append(cell)
+
+    def _set_aside(self, row: int, cell: dict[str, Any], error: ShardError) -> dict[str, Any]:
+        if self._broken is None or self._shard.slice is None:
+            raise error from None
+        self._first_error = self._first_error or error
+        found = {name: cell.get(name) for name in self._columns if name not in LISTS}
+        # A null would be counted as an odd text of a cell.
+        texts = {name: value if isinstance(value, str) and _is_utf8(value) else "" for name, value in found.items()}
+        self._broken[row - self._shard.slice.first_row] = Broken(error.code, texts)
+        return dict(texts)
+
+    def take(self, end: int) -> pa.RecordBatch:
+        """Convert what waits; ``end`` is the row after the last of it."""
+        import pyarrow as pa
+
+        if not self._names and self._first_error is not None:
+            raise self._first_error
+        first = end - len(self.cells)
+        arrays = []
+        for name in self._names:
+            try:
+                arrays.append(_convert(self.cells, name))
+            except (pa.ArrowException, ValueError, OverflowError):
+                self._find_culprits(first, name)
+                return self.take(end)
+        self.cells = []
+        return pa.record_batch(arrays, names=self._names)
+
+    def _find_culprits(self, first: int, name: str) -> None:
+        import pyarrow as pa
+
+        for at, cell in enumerate(self.cells):
+            try:
+                _convert([cell], name)
+            except (pa.ArrowException, ValueError, OverflowError):
+                reason = f"{name!r} holds what is no {TYPES.get(name, 'text')}"
+                self.cells[at] = self._set_aside(first + at, cell, _at(self._shard, first + at, "E_TYPE", reason))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parse(shard: Shard, row: int, line: bytes) -> dict[str, Any]:
     try:
-        cell = json.loads(line.rstrip())
-    except (ValueError, RecursionError) as error:
-        found = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise _at(shard, row, "E_JSON_LINE", f"not JSON{column} ({found})" if line.strip() else "blank") from None
+        # One byte order mark at the beginning of a file is nothing to complain about.
+        text = (line.removeprefix(BOM) if row == 0 else line).decode()
+        cell = json.loads(text.rstrip(), object_pairs_hook=_make_object)
+    except json.JSONDecodeError as error:
+        reason = f"not JSON at column {error.colno} ({error.msg})" if line.strip() else "blank"
+        raise _at(shard, row, "E_JSON_LINE", reason) from None
+    except _TwiceError as error:
+        raise _at(shard, row, "E_JSON_LINE", f"{error.args[0][:80]!r} is there twice") from None
+    except UnicodeDecodeError as error:
+        raise _at(shard, row, "E_JSON_LINE", f"not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise _at(shard, row, "E_JSON_LINE", "nested too deep") from None
+    except ValueError:
+        raise _at(shard, row, "E_JSON_LINE", "a number of more digits than any cell has") from None
     if not isinstance(cell, dict):
         raise _at(shard, row, "E_JSON_LINE", f"a {type(cell).__name__} where a cell {{...}} is expected")
     return cell
+
+
+class _TwiceError(Exception):
+    """A key stands in one object twice: which of the two values counts, nobody says."""
+
+
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _TwiceError(max(Counter(name for name, _ in pairs).items(), key=itemgetter(1))[0])
+    return found
 
 
 def _check(shard: Shard, row: int, name: str, value: object) -> None:
@@ -164,31 +286,22 @@ def _check(shard: Shard, row: int, name: str, value: object) -> None:
         raise _at(shard, row, "E_TYPE", f"{name!r} is a {type(value).__name__}, expected a list of numbers")
 
 
-def _to_batch(shard: Shard, end: int, rows: list[dict[str, Any]], names: Sequence[str]) -> pa.RecordBatch:
+TYPES = {GENES_LIST: "list of whole numbers", EXPRESSIONS: "list of numbers"}
+
+
+def _convert(cells: list[dict[str, Any]], name: str) -> pa.Array:
     import pyarrow as pa
 
-    types = {GENES_LIST: pa.list_(pa.int64()), EXPRESSIONS: pa.list_(pa.float64())}
-
-    def convert(cells: list[dict[str, Any]], name: str) -> pa.Array:
-        values = [cell[name] for cell in cells]
-        if name == GENES_LIST and any(float in set(map(type, value or ())) for value in values):
-            # Straight to int64, Arrow would cut 3.5 to 3.
-            return pa.array(values, pa.list_(pa.float64())).cast(types[name], safe=True)
-        return pa.array(values, types.get(name, pa.string()))
-
-    arrays = []
-    for name in names:
-        try:
-            arrays.append(convert(rows, name))
-        except (pa.ArrowException, ValueError, OverflowError):
-            for row, cell in enumerate(rows, start=end - len(rows)):
-                try:
-                    convert([cell], name)
-                except (pa.ArrowException, ValueError, OverflowError):
-                    reason = f"{name!r} holds what is no {types.get(name, 'text')}"
-                    raise _at(shard, row, "E_TYPE", reason) from None
-            raise
-    return pa.record_batch(arrays, names=list(names))
+    # A broken line has no lists.
+    values = [cell.get(name) for cell in cells]
+    if name == EXPRESSIONS:
+        return pa.array(values, pa.list_(pa.float64()))
+    if name != GENES_LIST:
+        return pa.array(values, pa.string())
+    if any(float in set(map(type, value or ())) for value in values):
+        # Straight to int64, Arrow would cut 3.5 to 3.
+        return pa.array(values, pa.list_(pa.float64())).cast(pa.list_(pa.int64()), safe=True)
+    return pa.array(values, pa.list_(pa.int64()))
 
 
 def _at(shard: Shard, row: int, code: str, reason: str) -> ShardError:

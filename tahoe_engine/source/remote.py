@@ -9,18 +9,21 @@ from urllib.parse import urljoin
 from tahoe_engine.errors import FetchError, SourceError, escape_controls
 from tahoe_engine.source.address import WEB, scheme_of, show_address, split_secret
 from tahoe_engine.source.hub import HubFile, list_hub
+from tahoe_engine.source.replies import CHANGED, NO_SUCH_RANGE, PARTIAL
 from tahoe_engine.source.s3 import S3File, list_s3
 from tahoe_engine.source.shard import Shard
 from tahoe_engine.source.trouble import (
     ChangedError,
+    DeniedError,
     ExhaustedError,
     MissingError,
+    NoRangesError,
     PassingError,
     Patience,
     RefusedError,
     Trouble,
 )
-from tahoe_engine.source.web import CHANGED, NO_SUCH_RANGE, PARTIAL, Answer, Web, WebFile
+from tahoe_engine.source.web import Answer, Web, WebFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +84,7 @@ class Remote:
         scheme = scheme_of(address)
         try:
             if scheme == "hf":
-                return list_hub(address, self.source.hub, self._web, self.patience())
+                return list_hub(address, self.source, self._web, self.patience())
             if scheme == "s3":
                 return list_s3(address, self.source, self.patience())
             if address.endswith(".txt"):
@@ -118,7 +121,7 @@ class Remote:
         scheme = scheme_of(shard.path)
         opened: Opened
         if scheme == "hf":
-            opened = HubFile(shard, self.source.hub, self._web)
+            opened = HubFile(shard, self.source, self._web)
         elif scheme == "s3":
             opened = S3File(shard, self.source)
         else:
@@ -152,6 +155,7 @@ class RemoteFile:
     def __init__(self, opened: Opened, size: int | None, version: str, patience: Patience) -> None:
         self.size, self.version = size, version
         self._opened, self._patience = opened, patience
+        self._ranged, self._wholes = False, 0
 
     def read(self, start: int, length: int) -> bytes:
         """Read a range.
@@ -196,6 +200,8 @@ class RemoteFile:
         if self.size is None:
             try:
                 return self._patience.ask(lambda: self._ask(f"bytes=-{length}", None, length))
+            except (NoRangesError, DeniedError):
+                raise
             except RefusedError:
                 # Some servers know no ranges from the end: the first byte tells the size.
                 self._patience.ask(lambda: self._ask("bytes=0-0", 0, 1))
@@ -203,7 +209,15 @@ class RemoteFile:
         return self.read(max(0, size - length), min(length, size))
 
     def _ask(self, span: str, start: int | None, length: int) -> bytes:
-        answer, version = self._opened.get(span, length, self.version)
+        try:
+            answer, version = self._opened.get(span, length, self.version)
+        except NoRangesError:
+            # One machine of many behind an address may not know ranges, or not today; twice, and none of them does.
+            self._wholes += 1
+            if self._wholes > 1 and not self._ranged:
+                raise
+            raise PassingError("the whole file in place of a range") from None
+        self._ranged |= answer.status == PARTIAL
         if answer.status == CHANGED:
             raise ChangedError("its version is another one now")
         if self.version and version and version.replace("W/", "") != self.version.replace("W/", ""):
@@ -213,6 +227,8 @@ class RemoteFile:
             if said is None or (start is None and int(said["size"]) > 0):
                 raise RefusedError("the server does not serve this byte range")
             self._fix(int(said["size"]), version)
+            if self.size:
+                raise PassingError("the server denies a range that the file has")
             return b""
         if answer.status == PARTIAL and (said is None or said["start"] is None):
             raise PassingError("an answer without a Content-Range")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import logging
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ConfigError, SourceError, escape_controls
+from tahoe_engine.source.address import is_open, show_address
+from tahoe_engine.source.replies import CHANGED, NO_SUCH_RANGE, PARTIAL, PASSING
 from tahoe_engine.source.shard import Shard
-from tahoe_engine.source.trouble import ChangedError, MissingError, PassingError, RefusedError, Trouble
-from tahoe_engine.source.web import CHANGED, NO_SUCH_RANGE, PARTIAL, PASSING, Answer
+from tahoe_engine.source.trouble import ChangedError, MissingError, NoRangesError, PassingError, RefusedError, Trouble
+from tahoe_engine.source.web import SLOWEST, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +32,7 @@ PASSING_CODES = {
 }
 REFUSED_CODES = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "403"}
 NETWORK = {"botocore", "aiobotocore", "aiohttp", "asyncio"}  # whose errors without a status are of the connection
+TALKATIVE = ("botocore", "aiobotocore", "aiohttp", "s3fs", "fsspec")
 MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "404"}
 
 
@@ -58,13 +63,31 @@ def open_s3(endpoint: str, timeout_s: float, *, anonymous: bool) -> Any:  # noqa
         s3fs = importlib.import_module("s3fs")
     except ImportError:
         raise ConfigError("reading s3:// needs s3fs: pip install 'tahoe-engine[s3]'") from None
+    for name in TALKATIVE:
+        # At DEBUG these write session tokens and signatures; whoever wants that says so for them by name.
+        if logging.getLogger(name).level == logging.NOTSET:
+            logging.getLogger(name).setLevel(logging.INFO)
     system = s3fs.S3FileSystem(
         anon=anonymous,
         endpoint_url=endpoint or None,
         config_kwargs={"retries": {"max_attempts": 0}, "connect_timeout": timeout_s, "read_timeout": timeout_s},
         skip_instance_cache=True,
+        use_listings_cache=False,
     )
     system.retries = 1
+    return system
+
+
+def _open(source: SourceSettings) -> Any:  # noqa: ANN401 - s3fs has no types
+    system = open_s3(source.s3_endpoint, source.timeout_s, anonymous=source.s3_anonymous)
+    if not source.s3_anonymous and not source.insecure_http:
+        # boto looks for an address in its own places, too: the one that counts is the one it found.
+        endpoint = str(_told(system.connect).meta.endpoint_url)
+        if is_open(endpoint):
+            raise ConfigError(
+                f"the S3 endpoint {show_address(endpoint)} is an http:// address: credentials would be sent in clear; "
+                "use https://, or set source.s3_anonymous=true or source.insecure_http=true"
+            )
     return system
 
 
@@ -92,7 +115,7 @@ def list_s3(address: str, source: SourceSettings, patience: Patience) -> list[Sh
     Trouble
         If the service does not answer, or refuses.
     """
-    system = open_s3(source.s3_endpoint, source.timeout_s, anonymous=source.s3_anonymous)
+    system = _open(source)
     key = address.partition("://")[2].strip("/")
     patterns = [key] if key.endswith(".parquet") else [f"{key}/data/*.parquet", f"{key}/*.parquet"]
     for pattern in patterns:
@@ -119,7 +142,7 @@ class S3File:
     """
 
     def __init__(self, shard: Shard, source: SourceSettings) -> None:
-        self._system = open_s3(source.s3_endpoint, source.timeout_s, anonymous=source.s3_anonymous)
+        self._system, self._timeout = _open(source), source.timeout_s
         self._bucket, _, self._key = shard.path.partition("://")[2].partition("/")
 
     def get(self, span: str, most: int, version: str) -> tuple[Answer, str]:
@@ -127,16 +150,20 @@ class S3File:
         etag = version.removeprefix("etag:")
         condition = {"IfMatch": etag} if etag else {}
 
-        async def ask() -> tuple[dict[str, Any], bytes]:
+        async def fetch() -> tuple[dict[str, Any], bytes]:
             # No public way of s3fs gives the ETag with the bytes.
             told = await self._system._call_s3(  # noqa: SLF001
                 "get_object", Bucket=self._bucket, Key=self._key, Range=span, **condition
             )
             if int(told["ContentLength"]) > most:
                 told["Body"].close()
-                raise RefusedError("the service does not serve byte ranges")
+                raise NoRangesError("the service does not serve byte ranges")
             async with told["Body"] as body:
                 return told, await body.read()
+
+        async def ask() -> tuple[dict[str, Any], bytes]:
+            # A byte now and then keeps the time-outs of the socket quiet.
+            return await asyncio.wait_for(fetch(), self._timeout + most / SLOWEST)
 
         sync = importlib.import_module("fsspec.asyn").sync
         try:
@@ -144,7 +171,8 @@ class S3File:
         except _OutOfRangeError:
             return Answer(NO_SUCH_RANGE, {}, {}, b"", ""), version
         headers = {"content-range": str(told.get("ContentRange", ""))}
-        return Answer(PARTIAL, headers, headers, body, ""), f"etag:{told['ETag']}"
+        status = int(told.get("ResponseMetadata", {}).get("HTTPStatusCode", PARTIAL))
+        return Answer(status, headers, headers, body, ""), f"etag:{told['ETag']}"
 
 
 class _OutOfRangeError(Exception):
@@ -155,7 +183,7 @@ def _told(request: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the ser
     """Make a request and sort what goes wrong; texts of errors may hold addresses and are left out."""
     try:
         return request()
-    except (Trouble, _OutOfRangeError):
+    except (Trouble, ConfigError, _OutOfRangeError):
         raise
     except Exception as error:
         found: BaseException | None = error
@@ -173,7 +201,10 @@ def _told(request: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the ser
             raise MissingError(f"{code or 'missing'}: there is no such object") from None
         name = type(error).__name__
         if isinstance(error, PermissionError) or code in REFUSED_CODES or "Credentials" in name:
-            reason = f"{code or name}: no access; give credentials, or set source.s3_anonymous=true"
+            reason = (
+                f"{code or name}: no access; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or "
+                "source.s3_anonymous=true for a public bucket"
+            )
             raise RefusedError(reason) from None
         network = type(error).__module__.partition(".")[0] in NETWORK or isinstance(error, (OSError, TimeoutError))
         if code in PASSING_CODES or status in PASSING or (network and not status):

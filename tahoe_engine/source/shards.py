@@ -84,12 +84,23 @@ def find_metadata(source: str | os.PathLike[str] | Sequence[str | os.PathLike[st
     Returns
     -------
     Path or None
-        ``SOURCE/metadata`` where the source is one folder and has all four tables there.
+        ``SOURCE/metadata`` where the source is one folder and has all four tables there; None where it has none.
+
+    Raises
+    ------
+    SourceError
+        If it has some of them: to take the others from Tahoe-100M would mix two data sets.
     """
     if not isinstance(source, (str, os.PathLike)) or not os.path.isdir(source):  # noqa: PTH112 - paths are text here
         return None
     folder = Path(source) / "metadata"
-    return folder if all((folder / f"{name}.parquet").is_file() for name in METADATA_TABLES) else None
+    missing = [f"{name}.parquet" for name in METADATA_TABLES if not (folder / f"{name}.parquet").is_file()]
+    if missing and len(missing) < len(METADATA_TABLES):
+        raise SourceError(
+            f"{escape_controls(str(folder))} lacks {', '.join(missing)}; add what is missing, "
+            "or name a folder with all four tables: --set source.metadata=FOLDER"
+        )
+    return None if missing else folder
 
 
 def safe_name(stem: str) -> str:

@@ -62,6 +62,14 @@ class RefusedError(Trouble):
     """The server will not give it: no access, no byte ranges, an answer that makes no sense."""
 
 
+class DeniedError(RefusedError):
+    """401 or 403: it is given to others, or to nobody."""
+
+
+class NoRangesError(RefusedError):
+    """The whole file would come in place of a range."""
+
+
 class Patience:
     """How often and how long requests are tried again: attempts a request, and a waiting time they all share.
 
@@ -70,7 +78,7 @@ class Patience:
     retries : int
         Further attempts at one request.
     budget_s : float
-        Seconds of waiting for all requests together.
+        Seconds of waiting for all requests together: before an attempt, and for answers that did not come.
     sleep, dice : callable, optional
         For tests: how to wait, and a number in [0, 1).
 
@@ -119,21 +127,23 @@ class Patience:
             After the last attempt, or when the next wait is longer than what is left of the budget.
         """
         for attempt in range(self._retries + 1):
+            begun = time.monotonic()
             try:
                 return request()
             except PassingError as error:
                 if attempt == self._retries:
                     raise ExhaustedError(f"{error.reason}, {attempt + 1} times") from None
-                self._wait(error, attempt)
+                self._wait(error, attempt, time.monotonic() - begun)
         raise AssertionError("the loop ends in a return or a raise")
 
-    def _wait(self, error: PassingError, attempt: int) -> None:
+    def _wait(self, error: PassingError, attempt: int, spent: float) -> None:
         # Full jitter: a thousand workers that failed together must not come back together. Half of the wait is
         # kept, so that a server in need is not asked again at once.
         wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt) * (0.5 + self._dice() / 2)
         # What the server asks for is the least; coming earlier would prolong a ban.
         wait = max(wait, error.wait_s or 0.0)
         with self._lock:
+            self._left -= spent
             if wait > self._left:
                 raise ExhaustedError(f"{error.reason}; the waiting time of source.retry_budget_s is used up") from None
             self._left -= wait

@@ -6,17 +6,19 @@ footer, and a file that changes between two requests would go unnoticed (docs/de
 
 from __future__ import annotations
 
+import hashlib
 import http.client
+import socket
 import ssl
 import threading
-import time
+from contextlib import suppress
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urljoin, urlsplit
 
 from tahoe_engine.source.address import WEB
-from tahoe_engine.source.trouble import MissingError, PassingError, RefusedError
+from tahoe_engine.source.replies import CHANGED, NO_SUCH_RANGE, OK, PARTIAL, name_error, raise_status
+from tahoe_engine.source.trouble import NoRangesError, PassingError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +27,12 @@ if TYPE_CHECKING:
     from tahoe_engine.source.shard import Shard
 
 REDIRECTS = (301, 302, 303, 307, 308)
-PASSING = (408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524, 529)
 MAX_REDIRECTS = 5
 CHUNK = 1 << 18
 QUERY = "/?%:@!$&'()*+,;=~-._"  # stays as it is: a signature covers it letter by letter
 SLOWEST = 1 << 14  # bytes a second; slower than this, an answer is given up
+LONGEST_TAG = 200
 AGENT = "tahoe-engine"
-OK, PARTIAL, CHANGED, NO_SUCH_RANGE = 200, 206, 412, 416
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,8 @@ class Web:
             parts = urlsplit(target)
             if not parts.netloc or parts.scheme not in WEB or (url.startswith("https") and parts.scheme != "https"):
                 raise RefusedError("a redirect that leads off https")
+            if "@" in parts.netloc:
+                raise RefusedError("a redirect with a user name or password in it")
             url = target
         raise RefusedError(f"more than {MAX_REDIRECTS} redirects")
 
@@ -124,32 +127,30 @@ class Web:
         )
         while True:
             connection, kept = self._take(key)
+            # A byte now and then keeps every time-out of the socket quiet: the whole answer has an end too.
+            over = _Deadline(connection, self._timeout + most / SLOWEST)
+            whole, response = False, None
             try:
-                connection.request("GET", target, headers=headers)
-                response = connection.getresponse()
+                if not kept:
+                    _connect(connection)
+                with over:
+                    connection.request("GET", target, headers=headers)
+                    response = connection.getresponse()
+                    found = {name.lower(): value for name, value in response.getheaders()}
+                    body, whole = self._read(response, most)
             except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                if kept and not isinstance(error, TimeoutError):
+                if kept and response is None and not over.passed and not isinstance(error, TimeoutError):
                     continue  # the server had closed a connection that lay idle: no fault
-                raise PassingError(_name(error)) from None
+                raise PassingError("it came too slowly" if over.passed else name_error(error)) from None
             except UnicodeError:
-                connection.close()
                 raise RefusedError("the host's name is none") from None
-            except BaseException:
-                connection.close()
-                raise
-            whole = False
-            try:
-                found = {name.lower(): value for name, value in response.getheaders()}
-                body, whole = self._read(response, most)
-            except (OSError, http.client.HTTPException) as error:
-                raise PassingError(_name(error)) from None
             finally:
                 # A connection with bytes left in it would answer the next question with them.
-                if whole and not response.will_close:
+                if whole and response is not None and not response.will_close and not over.passed:
                     self._give(key, connection)
                 else:
-                    response.close()
+                    if response is not None:
+                        response.close()
                     connection.close()
             return response.status, found, body
 
@@ -159,19 +160,16 @@ class Web:
         if status in REDIRECTS or status in (CHANGED, NO_SUCH_RANGE):
             return b"", _finish(response)
         if status not in (OK, PARTIAL):
-            _raise_status(status, response.getheader("Retry-After"))
+            raise_status(status, response.getheader("Retry-After"))
         said = response.length
         if said is not None and said > most:
             if status == OK:
-                raise RefusedError("the server does not serve byte ranges; download the file and name it as a path")
+                raise NoRangesError("the server does not serve byte ranges; download the file and name it as a path")
             raise PassingError(f"{said} bytes said to come, {most} were asked for")
         chunks, left = [], most
-        deadline = time.monotonic() + self._timeout + most / SLOWEST
         while left > 0 and (chunk := response.read1(min(left, CHUNK))):
             chunks.append(chunk)
             left -= len(chunk)
-            if time.monotonic() > deadline:
-                raise PassingError("it came too slowly")
         body = b"".join(chunks)
         if said is not None and len(body) < said:
             raise PassingError(f"short body: {len(body)} of {said} bytes")
@@ -237,8 +235,8 @@ class WebFile:
         answer = self._web.get(self._url, most, headers)
         found = answer.headers
         if found.get("etag"):
-            return answer, f"etag:{found['etag']}"
-        return answer, f"modified:{found['last-modified']}" if found.get("last-modified") else ""
+            return answer, f"etag:{_bounded(found['etag'])}"
+        return answer, f"modified:{_bounded(found['last-modified'])}" if found.get("last-modified") else ""
 
 
 def _finish(response: http.client.HTTPResponse) -> bool:
@@ -248,47 +246,41 @@ def _finish(response: http.client.HTTPResponse) -> bool:
     return response.isclosed()
 
 
-def _raise_status(status: int, retry_after: str | None) -> NoReturn:
-    if status in PASSING:
-        raise PassingError(f"HTTP {status}", parse_retry_after(retry_after))
-    if status in (404, 410):
-        raise MissingError(f"HTTP {status}: there is no such file")
-    if status in (401, 403):
-        raise RefusedError(f"HTTP {status}: no access; log in, or renew the signed address")
-    raise RefusedError(f"HTTP {status}")
+def _bounded(tag: str) -> str:
+    """Give a tag that can stand in a header and a manifest; one that cannot is told from others by its hash."""
+    if len(tag) <= LONGEST_TAG and tag.isascii() and tag.isprintable():
+        return tag
+    return f"sha256-{hashlib.sha256(tag.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
-def parse_retry_after(text: str | None) -> float | None:
-    """Read how long a server asks to wait.
-
-    Parameters
-    ----------
-    text : str or None
-        Seconds, or a date.
-
-    Returns
-    -------
-    float or None
-        Seconds; None if it does not say, or not in a form that is known.
-
-    Examples
-    --------
-    >>> parse_retry_after("7"), parse_retry_after("soon")
-    (7.0, None)
-    """
-    text = (text or "").strip()
-    if text.isascii() and text.isdigit() and len(text) < 10:  # noqa: PLR2004 - more is no number of seconds
-        return float(text)
+def _connect(connection: http.client.HTTPConnection) -> None:
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
+        connection.connect()
+    except OSError as error:
+        # Behind a firewall this is how it ends, and the variables that other tools look at do nothing here.
+        raise PassingError(f"no connection: {name_error(error)}; proxies are not used") from None
 
 
-def _name(error: BaseException) -> str:
-    """Name an error of the network without its text, which may hold an address."""
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or 'failed'}"
-    if isinstance(error, OSError) and error.strerror and not isinstance(error, TimeoutError):
-        return f"{type(error).__name__} ({error.strerror})"
-    return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+class _Deadline:
+    """Cuts a connection when its time is over; whoever reads from it then finds it closed."""
+
+    def __init__(self, connection: http.client.HTTPConnection, seconds: float) -> None:
+        self.passed = False
+        self._connection = connection
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def _cut(self) -> None:
+        self.passed = True
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> None:
+        # Of an answer that ends with its connection, the answer alone has the socket later.
+        self._socket = self._connection.sock
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import queue
+import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -52,13 +54,20 @@ def open_link(settings: WorkersSettings, n_units: int, interrupts: Interrupts) -
 
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(configure_dask(settings)))
+        supervisor = None
         if settings.scheduler:
             client = _join(settings)
         else:
-            cluster = stack.enter_context(_start(settings, min(count_workers(settings), n_units), interrupts))
-            client = Client(cluster, set_as_default=False)
+            cluster = _start(settings, interrupts)
+            supervisor = Supervisor(cluster, min(count_workers(settings), n_units))
+            stack.callback(_end, cluster, supervisor, interrupts)
+            supervisor.start()
+            with interrupts.held():
+                client = Client(cluster, set_as_default=False)
         stack.callback(_close_quietly, client)
         link = Link(client)
+        if supervisor is not None:
+            stack.callback(_let_go, link, supervisor)
         stack.callback(link.end)
         _wait_for_workers(link, settings.wait_s)
         yield link
@@ -67,19 +76,34 @@ def open_link(settings: WorkersSettings, n_units: int, interrupts: Interrupts) -
 def _join(settings: WorkersSettings) -> Any:  # noqa: ANN401 - distributed has no types
     from distributed import Client
 
+    found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def connect() -> None:
+        try:
+            found.put(Client(settings.scheduler, timeout=f"{settings.wait_s} s", set_as_default=False))
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            found.put(error)
+
+    # A client that is interrupted half-made hangs for 20 s when it is thrown away; so this is left to a thread.
+    threading.Thread(target=connect, name="join-scheduler", daemon=True).start()
     try:
-        return Client(settings.scheduler, timeout=f"{settings.wait_s} s", set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"no scheduler at {settings.scheduler} ({error}); start one or leave it out") from error
+        client = found.get(timeout=settings.wait_s + CLOSE_SECONDS)
+    except queue.Empty:
+        client = TimeoutError(f"no answer for {settings.wait_s} s")
+    if isinstance(client, (OSError, ValueError, TypeError)):
+        raise ConfigError(f"no scheduler at {settings.scheduler} ({client}); start one or leave it out") from client
+    if isinstance(client, BaseException):
+        raise client
+    return client
 
 
-@contextmanager
-def _start(settings: WorkersSettings, n_workers: int, interrupts: Interrupts) -> Iterator[Any]:
+def _start(settings: WorkersSettings, interrupts: Interrupts) -> Any:  # noqa: ANN401 - distributed has no types
     from distributed import LocalCluster
 
     with interrupts.held():
-        cluster = LocalCluster(
-            n_workers=n_workers,
+        return LocalCluster(
+            # The supervisor starts them: one that is killed while it starts would else end everything.
+            n_workers=0,
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
@@ -89,17 +113,24 @@ def _start(settings: WorkersSettings, n_workers: int, interrupts: Interrupts) ->
             env=WORKER_ENVIRONMENT,
             silence_logs=logging.CRITICAL,
         )
-    supervisor = Supervisor(cluster)
-    supervisor.start()
-    try:
-        yield cluster
-    finally:
+
+
+def _end(cluster: Any, supervisor: Supervisor, interrupts: Interrupts) -> None:  # noqa: ANN401 - distributed has no types
+    supervisor.end()
+    # Closing that is broken off is tried again at exit, and waits 10 s there.
+    with interrupts.held():
+        if supervisor.starting:
+            supervisor.kill_all()
+        if not _close_quietly(cluster):
+            supervisor.kill_all()
+            _close_quietly(cluster)
+
+
+def _let_go(link: Link, supervisor: Supervisor) -> None:
+    """Do not wait for units that nobody waits for any more."""
+    if link.busy:
         supervisor.end()
-        # Closing that is broken off is tried again at exit, and waits 10 s there.
-        with interrupts.held():
-            if not _close_quietly(cluster):
-                supervisor.kill_all()
-                _close_quietly(cluster)
+        supervisor.kill_all()
 
 
 def _close_quietly(thing: Any) -> bool:  # noqa: ANN401 - distributed has no types

@@ -87,6 +87,11 @@ class Link:
         self._futures.pop(key, None)
         return key, value
 
+    @property
+    def busy(self) -> bool:
+        """Whether orders are out."""
+        return bool(self._futures)
+
     def end(self) -> None:
         """Stop asking."""
         self._ended = True
@@ -103,11 +108,12 @@ class Link:
         self.ask(self._client.cancel, futures, default=None)
 
     def running(self) -> set[str]:
-        """Give the keys that are with a worker; all, if the scheduler does not answer."""
+        """Give the keys that are with a worker or on their way back; all, if the scheduler does not answer."""
         found = self.ask(self._client.processing, default=None)
         if found is None:
             return set(self._futures)
-        return {str(key) for keys in found.values() for key in keys} & set(self._futures)
+        done = {key for key, future in self._futures.items() if future.done()}
+        return {str(key) for keys in found.values() for key in keys} & set(self._futures) | done
 
     def last_seen(self) -> dict[str, float]:
         """Give when each worker was last heard of, by the scheduler's clock; empty without an answer."""

@@ -218,6 +218,10 @@ def _is_cancelled(error: BaseException) -> bool:
 def _lost(error: BaseException) -> StoppedError | StageError:
     """Tell workers that are gone from workers that cannot do the work."""
     told = f"{type(error).__name__}: {error}"
-    if isinstance(error, (ImportError, AttributeError)):
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, (ImportError, AttributeError)):
+        cause = cause.__cause__
+    if cause is not None:
+        told = f"{type(cause).__name__}: {cause}"
         return StageError(f"a worker cannot load the function of the units ({told}); install the same version there")
     return StoppedError(f"the workers are lost ({told}); run the same command again to resume")

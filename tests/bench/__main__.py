@@ -1,4 +1,4 @@
-"""`python -m bench peers|scaling|memory|scheduling|rehearsal|all`: measure, print a table, write JSON.
+"""`python -m bench peers|scaling|memory|scheduling|protocol|rehearsal|all`: measure, print a table, write JSON.
 
 Nothing here fails because it was slow. `--smoke` runs everything at a tiny size and compares the results instead.
 """
@@ -11,10 +11,11 @@ from pathlib import Path
 
 from bench.atlas import ROWS_OF_A_SHARD, make_atlas
 from bench.peers import compare_peers, compare_results
+from bench.protocol import measure_cost, measure_replay
 from bench.report import write_report
 from bench.scale import compare_memory, compare_workers, rehearse, schedule_nothing
 
-BENCHMARKS = ("peers", "scaling", "memory", "scheduling", "rehearsal")
+BENCHMARKS = ("peers", "scaling", "memory", "scheduling", "protocol", "rehearsal")
 SHARDS_OF_TAHOE = 3388
 
 
@@ -27,7 +28,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=ROWS_OF_A_SHARD, help="cells a shard")
     parser.add_argument("--repeat", type=int, default=3, help="turns; the median is told")
     parser.add_argument("--links", type=int, default=128, help="shards of `scaling`")
-    parser.add_argument("--names", type=int, default=SHARDS_OF_TAHOE, help="shards of `scheduling` and `rehearsal`")
+    parser.add_argument(
+        "--names", type=int, default=SHARDS_OF_TAHOE, help="shards of `scheduling`, `protocol`, `rehearsal`"
+    )
     parser.add_argument("--workers", type=int, default=2, help="workers of `scheduling` and `rehearsal`")
     parser.add_argument("--stats", default="all", help="what `scaling`, `memory` and `rehearsal` compute")
     parser.add_argument("--only", default="", help="contestants of `peers`, comma-separated")
@@ -65,6 +68,9 @@ def main() -> None:
     if "scheduling" in chosen:
         rows = schedule_nothing(atlas, place, units=asked.names, workers=asked.workers)
         write_report(asked.results, "scheduling", {}, rows)
+    if "protocol" in chosen:
+        write_report(asked.results, "protocol", sizes, measure_cost(atlas, place, repeat=asked.repeat))
+        write_report(asked.results, "replay", {}, measure_replay(atlas, place, units=asked.names))
     if "rehearsal" in chosen:
         rows = rehearse(atlas, place, shards=asked.names, workers=asked.workers, stats=asked.stats)
         write_report(asked.results, "rehearsal", sizes | {"stats": asked.stats}, rows)

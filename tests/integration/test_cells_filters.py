@@ -10,6 +10,7 @@ import pytest
 import tahoe_engine as te
 from runs import scan
 from tahoe_engine import schema
+from tahoe_engine.cli import main
 from tahoe_engine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,7 +56,36 @@ def test_an_absent_name_is_recorded_with_the_nearest(atlas: Path, tmp_path: Path
 
 def test_a_known_name_without_a_row_is_told_with_what_the_source_has(atlas: Path, tmp_path: Path) -> None:
     report = scan(atlas, tmp_path / "run", plates=["plate5", "plate6"])
-    assert report.manifest["wanted"]["plates"] == {"present": ["plate6"], "absent": {"plate5": ["plate4", "plate6"]}}
+    assert report.manifest["wanted"]["plates"] == {
+        "present": ["plate6"],
+        "elsewhere": [],
+        "absent": {"plate5": ["plate4", "plate6"]},
+    }
+
+
+def test_a_name_that_stands_only_in_what_was_skipped_is_not_called_absent(
+    atlas: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = te.Run(run).table("cells").collect()
+    # The last well: the first of plate 6 may share a row group with plate 4.
+    well = cells[schema.SAMPLE][-1]
+    asked = ["--plates", "4", "--samples", well, "--workers", "0", "--quiet"]
+    assert main(["cells", str(atlas), "--into", str(tmp_path / "run"), *asked]) == 0
+    assert capsys.readouterr().err == (
+        f"tahoe: the source has {well!r} among its samples, but no row that was read: "
+        "other filters, --rows or bad shards leave it out\n"
+    )
+    wanted = te.Run(tmp_path / "run").manifest["cells"]["wanted"]
+    assert wanted["samples"] == {"present": [], "elsewhere": [well], "absent": {}}
+
+
+def test_a_name_outside_the_rows_that_were_asked_for_is_said_of_those_rows_alone(
+    atlas: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--plates", "6", "--rows", "0:10", "--workers", "0", "--quiet"]
+    assert main(["cells", str(atlas), "--into", str(tmp_path / "run"), *asked]) == 0
+    told = capsys.readouterr().err
+    assert told == "tahoe: no row that was read has 'plate6' among its plates; the nearest: plate4\n"
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ CHANGES: list[dict[str, Any]] = [
     {"plates": [4]},
     {"rows": "0:100"},
     {"bad_rows": "reject"},
-    {"settings": te.load_settings(overrides=["limits.list_length=5000"])},
+    {"settings": te.load_settings(overrides=["limits.list_length=200000"])},
 ]
 
 
@@ -151,7 +151,7 @@ def test_a_worker_that_comes_back_too_late_gives_no_part_its_name(
         units.append(unit)
         return scan_unit(unit)
 
-    monkeypatch.setattr("tahoe_engine.cells.scan.scan_unit", remember)
+    monkeypatch.setattr("tahoe_engine.cells.missing.scan_unit", remember)
     scan(atlas, tmp_path / "run")
     late = units[0]
     layout = Layout(tmp_path / "run", late.work.epoch)

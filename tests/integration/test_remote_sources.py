@@ -142,7 +142,11 @@ def test_passing_faults_are_tried_again(server: Server, tmp_path: Path, waits: l
     server.faults = [fault, "", fault, fault, *[""] * 6, fault]
     scan(list_of(server), tmp_path / "remote", stats="qc", settings=settings())
     assert tables(tmp_path / "remote") == tables(tmp_path / "local")
-    assert len(waits) == 4
+    met = [request for request in server.requests if request.fault]
+    assert len(met) == 4
+    # Which connection meets a fault depends on the threads. One that lay idle may be closed by then: a reset there is
+    # no fault of the server, and the request is repeated at once on a new connection.
+    assert len(waits) == sum(not (fault == "reset" and request.reused) for request in met)
     # 1 s is what the server of the 429 asks for; else half a second at first, less by chance.
     assert min(waits) >= (1.0 if fault == "429" else 0.25)
 

@@ -52,6 +52,42 @@ def test_a_wrong_value_is_refused_with_a_reason(override: str, said: str) -> Non
     assert said in str(caught.value)
 
 
+def numeric_settings() -> list[str]:
+    return [
+        f"{section}.{key}"
+        for section, keys in Settings().model_dump().items()
+        for key, value in keys.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+
+
+@pytest.mark.parametrize("name", numeric_settings())
+def test_every_number_has_an_upper_bound(name: str) -> None:
+    with pytest.raises(ConfigError, match="less than or equal to"):
+        load_settings(overrides=[f"{name}={10**30}"])
+    # More digits than Python reads, and more than a float holds.
+    for huge in (10**4000, "9" * 5000):
+        with pytest.raises(ConfigError, match=name.partition(".")[0]):
+            load_settings(overrides=[f"{name}={huge}"])
+
+
+def test_a_file_with_a_number_nobody_can_read_is_a_config_error(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text("[cells]\nmin_genes = " + "9" * 5000)
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_settings(profile=str(path))
+
+
+@pytest.mark.parametrize("key", ["cell_lines", "drugs", "plates", "samples"])
+@pytest.mark.parametrize("value", ["", "''", "' , '", "['']", "[4, ' ']", "4,,6", "4,"])
+def test_a_filter_for_no_name_is_refused(key: str, value: str) -> None:
+    with pytest.raises(
+        ConfigError, match=f"cells.{key} = .*: a name is empty; leave it out, or write \\[\\] to keep all"
+    ):
+        load_settings(overrides=[f"cells.{key}={value}"])
+    assert getattr(load_settings(overrides=[f"cells.{key}=[]"]).cells, key) == ()
+
+
 def test_profile_then_job_then_override(tmp_path: Path) -> None:
     profile, job = tmp_path / "p.toml", tmp_path / "j.toml"
     profile.write_text("[cells]\nmin_genes = 1\nstats = 'qc'\n[workers]\ncount = 3\n")

@@ -9,10 +9,8 @@ use crate::levels::RowShape;
 use crate::pages::ColumnPages;
 use crate::request::{KEYS, Stats};
 use crate::store::Store;
-use crate::texts::TextPages;
+use crate::texts::{ABSENT, TextPages};
 
-/// Category of a row of a column that is not there.
-const ABSENT: u32 = u32::MAX;
 /// Entries after which a batch is full.
 const BATCH_ENTRIES: usize = 1 << 16;
 
@@ -95,17 +93,22 @@ impl Scan<'_> {
                 Defect::new(Code::Decode, "a list column has fewer rows than its row group").at_row(done)
             );
         }
+        // What is wrong with the text of a row that nobody asked for is no defect of those that were.
+        let start = first.saturating_add(done);
+        let (from, to) = self.request.rows;
+        let within = |row: u64| usize::try_from(row.saturating_sub(start)).map_or(rows, |row| row.min(rows));
+        let inside = within(from)..within(to);
         for ((pages, category), out) in
             group.texts.iter_mut().zip(&mut self.categories).zip(&mut batch.categories)
         {
             if let Some(pages) = pages {
-                pages.categories(rows, category, out)?;
+                pages.categories(rows, &inside, category, out)?;
             } else {
                 out.clear();
                 out.resize(rows, ABSENT);
             }
         }
-        self.choose(first.saturating_add(done), rows, batch);
+        self.choose(start, rows, batch);
         if batch.keep.contains(&true) {
             self.rows(group, first, done, batch)?;
         } else {

@@ -62,6 +62,10 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["verify", "no-such-run"], 64, "not a run folder"),
         (["run", "no-such-job.toml"], 64, "cannot be read"),
         (["synth", "out", "--plates", "four"], 64, "numbers from 1 to 14"),
+        (["synth", "out", "--plates", "9" * 5000], 64, "numbers from 1 to 14"),
+        (["synth", "out", "--lines", "9" * 5000], 64, "not in Tahoe-100M"),
+        (["cells", "x", "--into", "r", "--rows", "0:" + "9" * 5000], 64, "at most 18 digits"),
+        (["cells", "x", "--into", "r", "--set", "cells.plates="], 64, "a name is empty"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_an_exit_code(
@@ -124,8 +128,8 @@ def test_the_whole_way_in_words(atlas: Path, tmp_path: Path, capsys: pytest.Capt
     found = capsys.readouterr()
     assert "rows in" in found.out
     assert f"{into}/cells, {into}/genes" in found.out
-    assert "has no 'CVCL_0021' among its cell lines; the nearest: " in found.err
-    assert "no row of the source has 'CVCL_0021' among its cell lines; the nearest it has: " in found.err
+    assert "the joined tables have no 'CVCL_0021' among their cell lines; the nearest: " in found.err
+    assert "no row that was read has 'CVCL_0021' among its cell lines; the nearest: " in found.err
     for verb in (["check", atlas], ["plan", "cells", atlas], ["inspect", into], ["verify", into]):
         assert run(*verb) == 0
         assert capsys.readouterr().out

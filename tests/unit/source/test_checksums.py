@@ -33,6 +33,12 @@ def test_lines_of_sha256sum_are_read_with_and_without_sizes(tmp_path: Path) -> N
     assert sums.find("/copy/a b.parquet") == Checksum(A)
 
 
+def test_a_list_that_an_editor_gave_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "sums"
+    path.write_text(f"{A}  a.parquet\n", encoding="utf-8-sig")
+    assert load_checksums(path).find("a.parquet") == Checksum(A)
+
+
 def test_the_longest_end_of_a_path_wins(tmp_path: Path) -> None:
     path = tmp_path / "sums"
     path.write_text(f"{A}  x/a.parquet\n{B}  y/a.parquet\n")

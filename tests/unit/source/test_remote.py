@@ -17,9 +17,9 @@ from tahoe_engine.source.address import show_address, split_secret
 from tahoe_engine.source.hub import parse_hub_path
 from tahoe_engine.source.kept import KeptTails, Tail
 from tahoe_engine.source.remote import coalesce
+from tahoe_engine.source.replies import parse_retry_after
 from tahoe_engine.source.shard import Shard
 from tahoe_engine.source.trouble import ExhaustedError, PassingError, Patience
-from tahoe_engine.source.web import parse_retry_after
 
 if TYPE_CHECKING:
     from pathlib import Path

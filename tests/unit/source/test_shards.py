@@ -150,9 +150,11 @@ def test_a_name_that_is_not_utf_8_is_safe_too(tmp_path: Path) -> None:
 
 
 def test_metadata_of_a_source_is_used_only_whole(tmp_path: Path) -> None:
+    assert find_metadata(tmp_path) is None
     for name in ("gene", "sample", "drug"):
         touch(tmp_path / f"metadata/{name}_metadata.parquet")
-    assert find_metadata(tmp_path) is None
+    with pytest.raises(SourceError, match=r"metadata lacks cell_line_metadata\.parquet; add what is missing"):
+        find_metadata(tmp_path)
     touch(tmp_path / "metadata/cell_line_metadata.parquet")
     assert find_metadata(tmp_path) == tmp_path / "metadata"
     assert find_metadata([tmp_path]) is None
