@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -68,7 +68,7 @@ class Foreign:
         self._started.append(process)
         return process
 
-    def __enter__(self) -> Foreign:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

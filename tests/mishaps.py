@@ -86,7 +86,7 @@ def listeners(pids: list[int]) -> set[str]:
     for pid in pids:
         for link in Path(f"/proc/{pid}/fd").glob("*"):
             try:
-                name = os.readlink(link)
+                name = str(link.readlink())
             except OSError:
                 continue
             if name.startswith("socket:[") and name[8:-1] in sockets:

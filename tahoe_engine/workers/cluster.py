@@ -51,8 +51,11 @@ def open_link(settings: WorkersSettings, n_units: int, interrupts: Interrupts) -
     require_private(settings)
     import dask
     from distributed import Client
+    from distributed.utils import silence_logging_cmgr
 
     with ExitStack() as stack:
+        # What it prints about connections that end is told in our own words; until the last of them has ended.
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
         stack.enter_context(dask.config.set(configure_dask(settings)))
         supervisor = None
         if settings.scheduler:

@@ -204,6 +204,7 @@ class Link:
         self._arrivals.put((key, value))
 
     async def _feel_pulse(self) -> None:
+        hush()
         while not self._ended and self._client.status not in ("closing", "closed"):
             try:
                 self.threads = await asyncio.wait_for(self._client.scheduler.ncores(), PULSE_PATIENCE)
@@ -213,3 +214,9 @@ class Link:
                 if self._client.scheduler is None:
                     return
             await asyncio.sleep(PULSE_SECONDS if self.threads else WAKE_SECONDS)
+
+
+def hush() -> None:
+    """Keep errors off the terminal that nobody waits for on this event loop: of workers that died, mostly."""
+    log = logging.getLogger(__name__)
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: log.debug("on the event loop: %s", context))

@@ -10,6 +10,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from tahoe_engine.workers.link import hush
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -57,6 +59,7 @@ class Supervisor:
                 os.kill(pid, signal.SIGKILL)
 
     async def _watch(self) -> None:
+        hush()
         while not self._ended:
             try:
                 self._end_the_deaf()
