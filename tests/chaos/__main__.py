@@ -67,6 +67,8 @@ def run_campaign(name: str, asked: argparse.Namespace, seed: int) -> str:
         importlib.import_module(f"chaos.{name}").run(campaign)
     except SkippedError as skipped:
         return conclude(into, campaign, str(skipped))
+    if not campaign.failures:
+        shutil.rmtree(place, ignore_errors=True)
     return conclude(into, campaign)
 
 
@@ -82,8 +84,8 @@ def main() -> int:
     print(f"\n{len(verdicts) - len(failed) - len(skipped)} held", end="")
     print(f", skipped: {', '.join(skipped)}" if skipped else "", end="")
     print(f", FAILED: {', '.join(failed)}" if failed else "", flush=True)
-    if not failed:
-        shutil.rmtree(asked.into / "scratch", ignore_errors=True)
+    for undisturbed in (asked.into / "scratch").glob("undisturbed-*"):
+        shutil.rmtree(undisturbed)
     return 1 if failed else 0
 
 

@@ -107,11 +107,6 @@ class Launched:
         self.end()
 
 
-def launch(place: Path, *arguments: Argument, env: dict[str, str] | None = None) -> Launched:
-    """Start `tahoe` as a user would; what it says is kept in files under `place`."""
-    return Launched([sys.executable, "-m", "tahoe_engine", *map(str, arguments)], place, env)
-
-
 def scan(
     atlas: Path, into: Path, *options: Argument, env: dict[str, str] | None = None, seconds: float = LONGEST
 ) -> Ended:
@@ -120,9 +115,12 @@ def scan(
         return launched.wait(seconds)
 
 
-def launch_scan(atlas: Path, into: Path, *options: Argument, env: dict[str, str] | None = None) -> Launched:
-    """Start the main job; its words are kept beside the run folder."""
-    return launch(into.parent / "said", "cells", atlas, "--into", into, "--quiet", *options, env=env)
+def launch_scan(
+    atlas: Path, into: Path, *options: Argument, env: dict[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Launched:
+    """Start the main job as a user would; its words are kept beside the run folder."""
+    given = map(str, ("cells", atlas, "--into", into, "--quiet", *options))
+    return Launched([*prefix, sys.executable, "-m", "tahoe_engine", *given], into.parent / "said", env)
 
 
 def send(pid: int, number: int) -> bool:
