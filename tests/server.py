@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -34,7 +35,7 @@ STORM = {
     "narrow": 3,
     "shifted": 2,
     "whole": 2,
-    "": 50,
+    "": 25,
 }
 RESOLVE = re.compile(r"/datasets/o/n/resolve/(?P<commit>[0-9a-f]{40})/(?P<path>.*)")
 
@@ -64,10 +65,10 @@ class Server:
     for), ``shifted`` (another one), ``whole`` (no range), ``mute`` (no answer), ``headers`` (too many), ``drip`` (a
     byte now and then), ``garbage`` (no HTTP), or ``""`` for none; ``always`` is one that does not end. ``storm`` is the
     seed of faults of all requests: which one a request meets depends on what it asks for and how often, not on when;
-    ``again``: so many attempts at one thing may fail.
-    ``ranges``: False for a server that sends whole files. ``suffixes``: False for one that knows no ranges from the
-    end. ``etags`` replaces the ETag of a file (``""``: none), ``oids`` the sha256 by which the hub knows it, ``moved``
-    where a path is sent on to, ``more`` the Link of a listing. ``upstream``: the address of the other server.
+    ``again``: so many attempts at one thing may fail. ``ranges``: False for a server that sends whole files.
+    ``suffixes``: False for one that knows no ranges from the end. ``etags`` replaces the ETag of a file (``""``: none),
+    ``oids`` the sha256 by which the hub knows it, ``moved`` where a path is sent on to, ``more`` the Link of a listing.
+    ``upstream``: the address of the other server. ``locked``: the status of every answer. ``tls``: speak it.
     """
 
     folder: Path
@@ -81,6 +82,8 @@ class Server:
     more: str = ""
     commit: str = COMMIT
     upstream: str = ""
+    locked: str = ""
+    tls: ssl.SSLContext | None = None
     storm: int | None = None
     again: int = 3
     page: int = 1000
@@ -93,6 +96,8 @@ class Server:
         handler = type("Handler", (_Handler,), {"owner": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._http.daemon_threads = True
+        if self.tls is not None:
+            self._http.socket = self.tls.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
         return self
@@ -105,7 +110,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._http.server_address[1]}"
 
     @property
     def sent(self) -> int:
@@ -151,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         is_file = not path.startswith("/api/") and not RESOLVE.fullmatch(path)
         # A storm is the same for every port.
         fault = self.owner.draw(f"{self.command} {self.path} {self.request_log.range}")
-        self.fault = self.request_log.fault = fault or (self.owner.fault() if is_file else "")
+        self.fault = self.request_log.fault = self.owner.locked or fault or (self.owner.fault() if is_file else "")
         if self._spoil():
             return
         if path in self.owner.moved:
@@ -265,6 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, status: int, body: bytes, headers: dict[str, str], fault: str = "") -> None:
         length = len(body) + {"long": 100, "few": -10}.get(fault, 0)
         body = body[: len(body) // 2] if fault == "short" else body
+        body = b"" if self.command == "HEAD" else body
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

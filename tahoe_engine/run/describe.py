@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tahoe_engine.run.journal import read_journal
 from tahoe_engine.run.layout import Layout
 from tahoe_engine.run.manifest import list_stages, read_manifest
+from tahoe_engine.run.plan import read_plan
 from tahoe_engine.run.shape import QUARANTINE_KEYS
-from tahoe_engine.run.tables import read_recorded_plan
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -59,7 +59,7 @@ def describe_run(path: str | PathLike[str]) -> dict[str, Any]:
 
 
 def _describe_begun(layout: Layout, stage: str) -> dict[str, Any]:
-    inputs = read_recorded_plan(layout, stage)["inputs"]
+    inputs = read_plan(layout, stage)["inputs"]
     # The last word on each shard counts: what was quarantined once may have been mended since.
     last = {record["shard"]: record for record in read_journal(layout, stage) if "shard" in record}
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from tahoe_engine.errors import StageError
 from tahoe_engine.run.layout import Layout
 from tahoe_engine.run.lock import hold_run
+from tahoe_engine.run.plan import read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,10 +78,7 @@ def _find(layout: Layout) -> Iterator[Path]:
         yield from (path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
     for plan in layout.state.glob("plan-*.json"):
         stage = plan.stem.removeprefix("plan-")
-        try:
-            names = set(json.loads(plan.read_bytes())["inputs"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StageError(f"{plan}: damaged; nothing was removed") from error
+        names = set(read_plan(layout, stage)["inputs"])
         for folder in (layout.receipts(stage), *(file.parent for file in layout.unit_files(stage, "any").values())):
             # What users read is not ours to remove: `tahoe verify` names strangers there.
             if folder.is_relative_to(layout.state) and folder.is_dir():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tahoe_engine.run.layout import Layout
 
 SHOWN = 8  # differences printed in full
+DAMAGED = "damaged; start anew with --new, or use another run folder"
 
 
 def record_plan(  # noqa: PLR0913 - each is one thing a plan depends on
@@ -62,7 +63,7 @@ def record_plan(  # noqa: PLR0913 - each is one thing a plan depends on
     plan = json.loads(encode_manifest(plan))
     path = layout.plan(stage)
     if path.is_file():
-        recorded = _read_plan(layout, stage)
+        recorded = read_plan(layout, stage)
         if recorded.get("format_version") != FORMAT_VERSION:
             _refuse(layout, stage, [f"format_version: {recorded.get('format_version')} before, {FORMAT_VERSION} now"])
         _refuse(layout, stage, list(_differences(recorded["semantic"], plan["semantic"])))
@@ -82,13 +83,35 @@ def record_plan(  # noqa: PLR0913 - each is one thing a plan depends on
     return digest_of(plan["semantic"])
 
 
-def _read_plan(layout: Layout, stage: str) -> dict[str, Any]:
+def read_plan(layout: Layout, stage: str) -> dict[str, Any]:
+    """Read the recorded plan of a stage.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    stage : str
+        Name of the stage.
+
+    Returns
+    -------
+    dict
+        With `semantic` (what the numbers depend on) and `inputs` (identity of every input, by name).
+
+    Raises
+    ------
+    StageError
+        If there is none, or it is damaged.
+    """
+    path = layout.plan(stage)
     try:
-        plan: dict[str, Any] = json.loads(layout.plan(stage).read_bytes())
-        if not {"semantic", "inputs"} <= plan.keys():
-            raise ValueError(stage)  # noqa: TRY301 - one message for every kind of damage
-    except (OSError, ValueError, AttributeError) as error:
-        raise StageError(f"{layout.plan(stage)}: damaged; start anew with --new, or use another run folder") from error
+        plan: Any = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise StageError(f"{layout.root}: no plan is recorded for {stage!r}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise StageError(f"{path}: {DAMAGED}") from error
+    if not isinstance(plan, dict) or not all(isinstance(plan.get(part), dict) for part in ("semantic", "inputs")):
+        raise StageError(f"{path}: {DAMAGED}")
     return plan
 
 

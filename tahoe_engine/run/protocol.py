@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError
 from tahoe_engine.run.disk import hash_file
 from tahoe_engine.run.journal import list_journals, parse_line, read_lines
+from tahoe_engine.run.plan import read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def check_protocol(layout: Layout, stage: str) -> tuple[int, list[Found]]:
         return 0, []
     found += _check_file(layout, layout.plan(stage), plan)
     # Units of inputs that are gone (--accept-changed-inputs) are nobody's concern.
-    inputs = _list_inputs(layout.plan(stage))
+    inputs = _list_inputs(layout, stage)
     finished = {name: record for name, record in last.items() if "receipt" in record and name in inputs}
     n_files = len(journals) + 1
     for name, record in sorted(finished.items()):
@@ -65,10 +65,10 @@ def check_protocol(layout: Layout, stage: str) -> tuple[int, list[Found]]:
     return n_files, found
 
 
-def _list_inputs(plan: Path) -> set[str]:
+def _list_inputs(layout: Layout, stage: str) -> set[str]:
     try:
-        return set(json.loads(plan.read_bytes())["inputs"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return set(read_plan(layout, stage)["inputs"])
+    except StageError:
         return set()  # it was found to be damaged already
 
 

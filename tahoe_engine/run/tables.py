@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tahoe_engine.errors import StageError
 from tahoe_engine.run.layout import Layout
 from tahoe_engine.run.manifest import list_stages, read_manifest
+from tahoe_engine.run.plan import read_plan
 from tahoe_engine.schema import TABLES, cells_table
 
 if TYPE_CHECKING:
@@ -114,36 +114,4 @@ class Run:
         StageError
             If there is none, or it is damaged.
         """
-        return read_recorded_plan(self._layout, stage)
-
-
-def read_recorded_plan(layout: Layout, stage: str) -> dict[str, Any]:
-    """Read the recorded plan of a stage.
-
-    Parameters
-    ----------
-    layout : Layout
-        The run.
-    stage : str
-        Name of the stage.
-
-    Returns
-    -------
-    dict
-        With its ``inputs``.
-
-    Raises
-    ------
-    StageError
-        If there is none, or it is damaged.
-    """
-    path = layout.plan(stage)
-    try:
-        plan: Any = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise StageError(f"{layout.root}: no plan is recorded for {stage!r}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise StageError(f"{path}: damaged; use another run folder") from error
-    if not isinstance(plan, dict) or not isinstance(plan.get("inputs"), dict):
-        raise StageError(f"{path}: damaged; use another run folder")
-    return plan
+        return read_plan(self._layout, stage)

@@ -69,6 +69,8 @@ def split_secret(text: str) -> tuple[str, str]:
     if len(text) > MAX_ADDRESS or not text.isprintable():
         raise SourceError(f"{shown[:200]}: not an address: too long, or with control characters")
     if scheme not in WEB:
+        if "@" in text.partition("://")[2].partition("/")[0]:
+            raise SourceError(f"{shown}: a user name or password in an address ends up in logs; set them as variables")
         # Keys of S3 and paths of the hub may hold ? and #.
         return text, ""
     try:
@@ -105,7 +107,7 @@ def show_address(text: str) -> str:
     if match is None:
         return escape_controls(text)
     rest = text[match.end() :]
-    if match[1].lower() in WEB:
+    if match[1].lower() not in ("hf", "s3"):
         rest = re.split(r"[?#]", rest, maxsplit=1)[0]
     place, slash, path = rest.partition("/")
     # On the hub and in keys an @ after the first slash is part of the name: hf://datasets/OWNER/NAME@REV.

@@ -10,7 +10,7 @@ from tahoe_engine.errors import FetchError, ShardError, escape_controls
 from tahoe_engine.schema import COLUMNS_READ, EXPRESSIONS
 from tahoe_engine.source.address import show_address
 from tahoe_engine.source.kept import HEAD, KeptTails, Tail, fetch_tail
-from tahoe_engine.source.remote import Remote, as_source_error, coalesce
+from tahoe_engine.source.remote import Remote, as_source_error
 from tahoe_engine.source.trouble import ChangedError, MissingError, Trouble
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tahoe_engine.sections import SourceSettings
     from tahoe_engine.source.remote import RemoteFile
     from tahoe_engine.source.shard import Shard
+
+LONGEST_RANGE = 8 << 20  # so that several connections share the work, and a torn answer costs little
 
 
 def find_tail(shard: Shard, remote: Remote, kept: KeptTails | None, limits: Mapping[str, int]) -> Tail:
@@ -217,3 +219,38 @@ def _text_ranges(tail: Tail) -> list[tuple[int, int]]:
 
 def _changed(shard: Shard, trouble: Trouble) -> ShardError:
     return ShardError(shard.name, None, None, "E_INPUT_CHANGED", f"not the file that was planned: {trouble.reason}")
+
+
+def coalesce(ranges: Sequence[tuple[int, int]], gap: int, most: int = LONGEST_RANGE) -> list[tuple[int, int]]:
+    """Join ranges that lie close together, as long as they do not get too long.
+
+    Parameters
+    ----------
+    ranges : sequence of (int, int)
+        Offset and length.
+    gap : int
+        Bytes that may be fetched for nothing to save a request.
+    most : int
+        No joined range is longer; a range is never cut.
+
+    Returns
+    -------
+    list of (int, int)
+        Ascending.
+
+    Examples
+    --------
+    >>> coalesce([(100, 50), (0, 90), (200, 10)], gap=10)
+    [(0, 150), (200, 10)]
+    """
+    joined: list[tuple[int, int]] = []
+    for start, length in sorted(ranges):
+        if joined:
+            first, before = joined[-1]
+            end = max(first + before, start + length)
+            inside = start + length <= first + before
+            if inside or (start - (first + before) <= gap and end - first <= most):
+                joined[-1] = (first, end - first)
+                continue
+        joined.append((start, length))
+    return joined

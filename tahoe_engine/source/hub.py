@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from tahoe_engine.errors import ConfigError, SourceError, escape_controls
-from tahoe_engine.source.address import is_open
+from tahoe_engine.errors import ConfigError, SourceError
+from tahoe_engine.source.address import is_open, show_address
 from tahoe_engine.source.replies import CHANGED
 from tahoe_engine.source.shard import Shard
 from tahoe_engine.source.trouble import ChangedError, DeniedError, MissingError, RefusedError
@@ -76,7 +76,7 @@ def parse_hub_path(address: str) -> HubPath:
     match = ADDRESS.fullmatch(address)
     if match is None:
         raise SourceError(
-            f"{escape_controls(address)}: write hf://datasets/OWNER/NAME/data/*.parquet, with @REVISION after NAME"
+            f"{show_address(address)}: write hf://datasets/OWNER/NAME/data/*.parquet, with @REVISION after NAME"
         )
     return HubPath(match["repository"], match["revision"] or "main", (match["path"] or "").strip("/"))
 
@@ -132,7 +132,7 @@ def list_hub(address: str, source: SourceSettings, web: Web, patience: Patience)
         found = [_make_shard(wanted.repository, commit, entry) for entry in entries if _matches(entry["path"], pattern)]
         if found:
             return found
-    raise SourceError(f"{escape_controls(address)}: no such file in the data set at commit {commit[:12]}")
+    raise SourceError(f"{show_address(address)}: no such file in the data set at commit {commit[:12]}")
 
 
 def _list_tree(tree: str, folder: str, *, deep: bool, hub: Hub, patience: Patience) -> list[dict[str, Any]]:

@@ -26,14 +26,12 @@ from tahoe_engine.source.trouble import (
 from tahoe_engine.source.web import Answer, Web, WebFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import TracebackType
 
     from tahoe_engine.sections import SourceSettings
 
 CONTENT_RANGE = re.compile(r"bytes (?:(?P<start>[0-9]{1,18})-[0-9]{1,18}|\*)/(?P<size>[0-9]{1,18})")
 MAX_LIST_BYTES = 64 << 20
-LONGEST_RANGE = 8 << 20  # so that several connections share the work, and a torn answer costs little
 
 
 class Opened(Protocol):
@@ -55,6 +53,7 @@ class Remote:
     def __init__(self, source: SourceSettings) -> None:
         self.source = source
         self._web = Web(source.timeout_s)
+        self._ranged: set[str] = set()
 
     def patience(self) -> Patience:
         """Give a new budget of waiting: one for each shard."""
@@ -93,7 +92,7 @@ class Remote:
             raise as_source_error(address, trouble) from None
         if re.search(r"[*\[]", address) or address.endswith("/"):
             raise SourceError(
-                f"{show_address(address)}: a web server cannot list its files; name one file, or a .txt with one a line"
+                f"{show_address(address)}: a web server cannot list its files; name each, or a .txt with one a line"
             )
         if not address.endswith(".parquet"):
             raise SourceError(
@@ -104,7 +103,12 @@ class Remote:
     def _read_list(self, address: str, secret: str) -> list[Shard]:
         url = f"{address}?{secret}" if secret else address
         answer = self.patience().ask(lambda: self._web.get(url, MAX_LIST_BYTES))
-        lines = answer.body.decode("utf-8", "replace").splitlines()
+        if not {"content-length", "transfer-encoding"} & set(answer.headers):
+            raise SourceError(
+                f"{show_address(address)}: the server does not say how long the list is, so that some of it may be "
+                "missing; download it"
+            )
+        lines = answer.body.decode("utf-8-sig", "replace").splitlines()
         names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
         if not names:
             raise SourceError(f"{show_address(address)}: the list is empty; write one address a line")
@@ -126,7 +130,7 @@ class Remote:
             opened = S3File(shard, self.source)
         else:
             opened = WebFile(shard, self._web)
-        return RemoteFile(opened, shard.size, shard.version, self.patience())
+        return RemoteFile(opened, shard, self.patience(), self._ranged)
 
     def __enter__(self) -> Self:
         return self
@@ -144,18 +148,18 @@ class RemoteFile:
     ----------
     opened : Opened
         How it is asked.
-    size : int, optional
-        Bytes, where that is known; the first answer tells otherwise.
-    version : str
-        Where that is known.
+    shard : Shard
+        With size and version, where they are known; the first answer tells otherwise.
     patience : Patience
         Of this file.
+    ranged : set of str
+        Hosts that have served a range; grows.
     """
 
-    def __init__(self, opened: Opened, size: int | None, version: str, patience: Patience) -> None:
-        self.size, self.version = size, version
+    def __init__(self, opened: Opened, shard: Shard, patience: Patience, ranged: set[str]) -> None:
+        self.size, self.version = shard.size, shard.version
         self._opened, self._patience = opened, patience
-        self._ranged, self._wholes = False, 0
+        self._ranged, self._host, self._wholes = ranged, "/".join(shard.path.split("/")[:3]), 0
 
     def read(self, start: int, length: int) -> bytes:
         """Read a range.
@@ -209,15 +213,7 @@ class RemoteFile:
         return self.read(max(0, size - length), min(length, size))
 
     def _ask(self, span: str, start: int | None, length: int) -> bytes:
-        try:
-            answer, version = self._opened.get(span, length, self.version)
-        except NoRangesError:
-            # One machine of many behind an address may not know ranges, or not today; twice, and none of them does.
-            self._wholes += 1
-            if self._wholes > 1 and not self._ranged:
-                raise
-            raise PassingError("the whole file in place of a range") from None
-        self._ranged |= answer.status == PARTIAL
+        answer, version = self._get(span, length)
         if answer.status == CHANGED:
             raise ChangedError("its version is another one now")
         if self.version and version and version.replace("W/", "") != self.version.replace("W/", ""):
@@ -239,6 +235,19 @@ class RemoteFile:
             raise PassingError(f"{len(answer.body)} bytes from {at} on came, {expected} were expected")
         self._fix(size, version)
         return answer.body
+
+    def _get(self, span: str, length: int) -> tuple[Answer, str]:
+        try:
+            answer, version = self._opened.get(span, length, self.version)
+        except NoRangesError:
+            # One machine of many behind an address may not know ranges, or not today; twice, and none of them does.
+            self._wholes += 1
+            if self._wholes > 1 and self._host not in self._ranged:
+                raise
+            raise PassingError("the whole file in place of a range") from None
+        if answer.status == PARTIAL:
+            self._ranged.add(self._host)
+        return answer, version
 
     def _fix(self, size: int, version: str) -> None:
         if self.size is not None and size != self.size:
@@ -267,39 +276,4 @@ def as_source_error(address: str, trouble: Trouble) -> SourceError | FetchError:
     return SourceError(text)
 
 
-def coalesce(ranges: Sequence[tuple[int, int]], gap: int, most: int = LONGEST_RANGE) -> list[tuple[int, int]]:
-    """Join ranges that lie close together, as long as they do not get too long.
-
-    Parameters
-    ----------
-    ranges : sequence of (int, int)
-        Offset and length.
-    gap : int
-        Bytes that may be fetched for nothing to save a request.
-    most : int
-        No joined range is longer; a range is never cut.
-
-    Returns
-    -------
-    list of (int, int)
-        Ascending.
-
-    Examples
-    --------
-    >>> coalesce([(100, 50), (0, 90), (200, 10)], gap=10)
-    [(0, 150), (200, 10)]
-    """
-    joined: list[tuple[int, int]] = []
-    for start, length in sorted(ranges):
-        if joined:
-            first, before = joined[-1]
-            end = max(first + before, start + length)
-            inside = start + length <= first + before
-            if inside or (start - (first + before) <= gap and end - first <= most):
-                joined[-1] = (first, end - first)
-                continue
-        joined.append((start, length))
-    return joined
-
-
-__all__ = ["ChangedError", "MissingError", "Remote", "RemoteFile", "as_source_error", "coalesce"]
+__all__ = ["ChangedError", "MissingError", "Remote", "RemoteFile", "as_source_error"]

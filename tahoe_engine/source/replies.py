@@ -10,6 +10,7 @@ from typing import NoReturn
 from tahoe_engine.source.trouble import DeniedError, MissingError, PassingError, RefusedError
 
 PASSING = (408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524, 529)
+MISSING, DENIED = (404, 410), (401, 403)
 OK, PARTIAL, CHANGED, NO_SUCH_RANGE = 200, 206, 412, 416
 
 
@@ -30,9 +31,9 @@ def raise_status(status: int, retry_after: str | None) -> NoReturn:
     """
     if status in PASSING:
         raise PassingError(f"HTTP {status}", parse_retry_after(retry_after))
-    if status in (404, 410):
+    if status in MISSING:
         raise MissingError(f"HTTP {status}: there is no such file")
-    if status in (401, 403):
+    if status in DENIED:
         raise DeniedError(f"HTTP {status}: no access; give an address that is signed, or sign it anew")
     raise RefusedError(f"HTTP {status}")
 

@@ -8,9 +8,9 @@ import logging
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.errors import ConfigError, SourceError, escape_controls
+from tahoe_engine.errors import ConfigError, SourceError
 from tahoe_engine.source.address import is_open, show_address
-from tahoe_engine.source.replies import CHANGED, NO_SUCH_RANGE, PARTIAL, PASSING
+from tahoe_engine.source.replies import CHANGED, DENIED, MISSING, NO_SUCH_RANGE, PARTIAL, PASSING
 from tahoe_engine.source.shard import Shard
 from tahoe_engine.source.trouble import ChangedError, MissingError, NoRangesError, PassingError, RefusedError, Trouble
 from tahoe_engine.source.web import SLOWEST, Answer
@@ -127,7 +127,7 @@ def list_s3(address: str, source: SourceSettings, patience: Patience) -> list[Sh
         ]
         if shards:
             return shards
-    raise SourceError(f"{escape_controls(address)}: no such object")
+    raise SourceError(f"{show_address(address)}: no such object")
 
 
 class S3File:
@@ -197,10 +197,10 @@ def _told(request: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the ser
             raise ChangedError("its ETag is another one now") from None
         if status == NO_SUCH_RANGE:
             raise _OutOfRangeError from None
-        if isinstance(error, FileNotFoundError) or code in MISSING_CODES:
+        if isinstance(error, FileNotFoundError) or code in MISSING_CODES or status in MISSING:
             raise MissingError(f"{code or 'missing'}: there is no such object") from None
-        name = type(error).__name__
-        if isinstance(error, PermissionError) or code in REFUSED_CODES or "Credentials" in name:
+        name = f"HTTP {status}" if status else type(error).__name__
+        if isinstance(error, PermissionError) or code in REFUSED_CODES or "Credential" in name or status in DENIED:
             reason = (
                 f"{code or name}: no access; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or "
                 "source.s3_anonymous=true for a public bucket"
@@ -210,5 +210,5 @@ def _told(request: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the ser
         if code in PASSING_CODES or status in PASSING or (network and not status):
             raise PassingError(code or name) from None
         if status:
-            raise RefusedError(f"{code or name} (HTTP {status})") from None
+            raise RefusedError(code or name) from None
         raise

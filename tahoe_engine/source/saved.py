@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 STATE, SPLITS = "state.json", "dataset_dict.json"
 MAX_STATE = 16 << 20
 ENDS = 1 << 16
+END = b"\xff\xff\xff\xff\0\0\0\0"  # what every writer puts after the last batch
 
 
 def is_saved(folder: Path) -> bool:
@@ -134,10 +135,17 @@ def slice_arrow(path: str, rows_a_unit: int) -> list[Slice]:
 
 def _describe(path: str) -> tuple[list[int], str, int]:
     """Give rows of each batch, a digest and the size; batches are mapped, not read."""
+    import pyarrow as pa
+
     size = os.stat(path).st_size  # noqa: PTH116 - paths are text here
-    with _open(path) as stream:
+    with pa.memory_map(path) as mapped, pa.ipc.open_stream(mapped) as stream:
         schema = stream.schema.serialize().to_pybytes()
         lengths = [batch.num_rows for batch in stream]
+        end = mapped.tell()
+        mapped.seek(max(0, end - len(END)))
+        # A stream that is cut between two batches is one to its reader: only the mark tells that nothing is missing.
+        if end != size or mapped.read(len(END)) != END:
+            raise pa.ArrowInvalid("bytes follow its end" if end < size else "its end is missing")
     hasher = hashlib.sha256(schema + json.dumps([size, lengths]).encode())
     with open(path, "rb") as file:  # noqa: PTH123 - paths are text here
         hasher.update(file.read(ENDS))

@@ -121,10 +121,7 @@ class Web:
     def _ask(self, url: str, most: int, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         parts = urlsplit(url)
         key = (parts.scheme, parts.netloc)
-        # What users write may hold blanks and umlauts; what is quoted already stays as it is.
-        target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (
-            f"?{quote(parts.query, safe=QUERY)}" if parts.query else ""
-        )
+        target = _target_of(parts.path, parts.query)
         while True:
             connection, kept = self._take(key)
             # A byte now and then keeps every time-out of the socket quiet: the whole answer has an end too.
@@ -138,21 +135,22 @@ class Web:
                     response = connection.getresponse()
                     found = {name.lower(): value for name, value in response.getheaders()}
                     body, whole = self._read(response, most)
-            except (OSError, http.client.HTTPException) as error:
-                if kept and response is None and not over.passed and not isinstance(error, TimeoutError):
+            except (OSError, http.client.HTTPException, PassingError) as error:
+                if over.passed:
+                    break
+                if isinstance(error, PassingError):
+                    raise
+                if kept and response is None and not isinstance(error, TimeoutError):
                     continue  # the server had closed a connection that lay idle: no fault
-                raise PassingError("it came too slowly" if over.passed else name_error(error)) from None
+                raise PassingError(name_error(error)) from None
             except UnicodeError:
                 raise RefusedError("the host's name is none") from None
             finally:
-                # A connection with bytes left in it would answer the next question with them.
-                if whole and response is not None and not response.will_close and not over.passed:
-                    self._give(key, connection)
-                else:
-                    if response is not None:
-                        response.close()
-                    connection.close()
+                self._put_back(key, connection, response, whole=whole and not over.passed)
+            if over.passed:
+                break  # what ends with its connection ends like this, too
             return response.status, found, body
+        raise PassingError("it came too slowly")
 
     def _read(self, response: http.client.HTTPResponse, most: int) -> tuple[bytes, bool]:
         """Give the body and whether it was read to its end."""
@@ -189,9 +187,22 @@ class Web:
             return http.client.HTTPSConnection(host, timeout=self._timeout, context=self._tls), False
         return http.client.HTTPConnection(host, timeout=self._timeout), False
 
-    def _give(self, key: tuple[str, str], connection: http.client.HTTPConnection) -> None:
-        with self._lock:
-            self._idle.setdefault(key, []).append(connection)
+    def _put_back(
+        self,
+        key: tuple[str, str],
+        connection: http.client.HTTPConnection,
+        response: http.client.HTTPResponse | None,
+        *,
+        whole: bool,
+    ) -> None:
+        # A connection with bytes left in it would answer the next question with them.
+        if whole and response is not None and not response.will_close:
+            with self._lock:
+                self._idle.setdefault(key, []).append(connection)
+            return
+        if response is not None:
+            response.close()
+        connection.close()
 
     def close(self) -> None:
         """Close what lies idle."""
@@ -246,6 +257,12 @@ def _finish(response: http.client.HTTPResponse) -> bool:
     return response.isclosed()
 
 
+def _target_of(path: str, query: str) -> str:
+    # What users write may hold blanks and umlauts; what is quoted already stays as it is.
+    target = quote(path or "/", safe="/%:@!$&'()*+,;=~-._")
+    return f"{target}?{quote(query, safe=QUERY)}" if query else target
+
+
 def _bounded(tag: str) -> str:
     """Give a tag that can stand in a header and a manifest; one that cannot is told from others by its hash."""
     if len(tag) <= LONGEST_TAG and tag.isascii() and tag.isprintable():
@@ -256,6 +273,9 @@ def _bounded(tag: str) -> str:
 def _connect(connection: http.client.HTTPConnection) -> None:
     try:
         connection.connect()
+    except ssl.SSLCertVerificationError:
+        reason = "its TLS certificate is not trusted; SSL_CERT_FILE names the certificates that are"
+        raise RefusedError(reason) from None
     except OSError as error:
         # Behind a firewall this is how it ends, and the variables that other tools look at do nothing here.
         raise PassingError(f"no connection: {name_error(error)}; proxies are not used") from None

@@ -88,21 +88,21 @@ def test_a_filter_is_counted_alike_for_any_row_groups(table: pa.Table, tmp_path:
 
 
 @pytest.mark.parametrize("stats", ["summary", "all"])
-@pytest.mark.parametrize("dictionary", [True, False], ids=["dictionary", "plain"])
+@pytest.mark.parametrize("encoding", ["dictionary", "plain"])
 @pytest.mark.parametrize("column", ["plate", "sample", "drug", "cell_line_id", "moa-fine", "BARCODE_SUB_LIB_ID"])
 def test_the_text_of_a_row_that_was_not_asked_for_condemns_nothing(
-    table: pa.Table, tmp_path: Path, column: str, stats: str, dictionary: bool
+    table: pa.Table, tmp_path: Path, column: str, stats: str, encoding: str
 ) -> None:
     texts = [text.as_py().encode() for text in table[column]]
     texts[27] = b"\xff\xfe"
     bad = pa.Array.from_buffers(pa.string(), len(texts), pa.array(texts, pa.binary()).buffers())
     table = table.set_column(table.schema.get_field_index(column), column, bad)
     path = tmp_path / "shard.parquet"
-    pq.write_table(table, path, row_group_size=20, use_dictionary=dictionary)
+    pq.write_table(table, path, row_group_size=20, use_dictionary=encoding == "dictionary")
     for first, last in ((0, 27), (28, 60), (22, 25)):
         scanned = scan(path, stats=stats, suffix=f"-{first}", first_row=first, last_row=last)
         assert scanned.receipt["kept"] == last - first
-    for first, last in ((0, 28), (27, 28), (0, None)):
+    for first, last in ((0, 28), (27, 28), (20, 60)):
         with pytest.raises(ShardError) as caught:
             scan(path, stats=stats, first_row=first, last_row=last)
         assert caught.value.code == "E_UTF8"

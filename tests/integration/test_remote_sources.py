@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import partial
+from functools import partial, partialmethod
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -226,6 +227,31 @@ def test_a_list_on_the_server_may_name_files_beside_it(server: Server) -> None:
     (server.folder / "data/list.txt").write_text("# shards\n" + "\n".join(names))
     shards = find_shards(f"{server.url}/data/list.txt", settings().source)
     assert [shard.path for shard in shards] == [f"{server.url}/data/{name}" for name in names]
+
+
+def test_a_list_on_disk_may_name_signed_addresses(server: Server, tmp_path: Path) -> None:
+    names = [path.name for path in sorted((server.folder / "data").iterdir())]
+    text = "".join(f"{server.url}/data/{name}?sig=canary#part\n" for name in names)
+    (tmp_path / "list.txt").write_text(f"# shards\n\n{text}")
+    shards = find_shards(tmp_path / "list.txt", settings().source)
+    assert [shard.path for shard in shards] == [f"{server.url}/data/{name}" for name in names]
+    assert {shard.secret for shard in shards} == {"sig=canary"}
+
+
+def test_a_list_whose_length_nobody_tells_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    (server.folder / "data/list.txt").write_text("a.parquet\n")
+    monkeypatch.setattr(BaseHTTPRequestHandler, "send_header", partialmethod(leave_out, "Content-Length"))
+    with pytest.raises(SourceError, match="does not say how long the list is"):
+        find_shards(f"{server.url}/data/list.txt", settings().source)
+
+
+SEND_HEADER = BaseHTTPRequestHandler.send_header
+
+
+def leave_out(handler: BaseHTTPRequestHandler, left_out: str, name: str, value: str) -> None:
+    """Send all headers but one; the end of the answer is then that of the connection."""
+    handler.close_connection = True
+    SEND_HEADER(handler, *(("Connection", "close") if name == left_out else (name, value)))
 
 
 @pytest.mark.parametrize(

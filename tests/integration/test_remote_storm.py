@@ -16,6 +16,7 @@ from runs import published, scan
 from server import Server
 from tahoe_engine.cells.plan import plan_cells
 from tahoe_engine.config import load_settings
+from tahoe_engine.source.kept import GUESS, HEAD
 from tahoe_engine.source.trouble import Patience
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def same(run: Path) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("_patient")
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [4, 5])
 def test_a_storm_changes_nothing_and_nothing_comes_twice(
     kind: str, seed: int, server: Server, local: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -147,6 +148,19 @@ def test_no_more_comes_than_the_plan_says(
     scan(source, tmp_path / "run", settings=chosen)
     sent = sum(request.sent for request in server.requests if request.range)
     assert planned + footers <= sent <= 1.05 * (planned + footers)
+
+
+@pytest.mark.parametrize(("chosen", "share"), [("cells.plates=4", 0.6), ("cells.rows='150:250'", 0.2)])
+def test_of_what_a_filter_leaves_out_only_the_ends_of_files_come(
+    server: Server, tmp_path: Path, request: pytest.FixtureRequest, chosen: str, share: float
+) -> None:
+    source, _ = source_of("web", server, request)
+    everything, _ = needed(server, source, settings())
+    planned, _ = needed(server, source, settings(chosen))
+    assert planned < share * everything
+    server.requests.clear()
+    scan(source, tmp_path / "run", settings=settings(chosen, "source.gap_bytes=0"))
+    assert server.sent <= 1.05 * planned + len(source) * (GUESS + HEAD)
 
 
 @pytest.mark.slow

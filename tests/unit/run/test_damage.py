@@ -134,7 +134,7 @@ def test_a_damaged_plan_is_named(tmp_path: Path, text: str) -> None:
     layout = Layout(tmp_path)
     layout.make_state()
     layout.plan("cells").write_text(text)
-    with pytest.raises(StageError, match=r"plan-cells\.json: damaged; use another run folder"):
+    with pytest.raises(StageError, match=r"plan-cells\.json: damaged; start anew with --new, or use another run folder"):
         describe_run(tmp_path)
 
 
@@ -151,7 +151,7 @@ def test_a_damaged_plan_is_not_handed_out(layout: Layout, text: str) -> None:
 def test_a_run_that_was_begun_says_why_shards_were_set_aside(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.make_state()
-    layout.plan("cells").write_text(json.dumps({"inputs": {name: {} for name in "abcd"}}))
+    layout.plan("cells").write_text(json.dumps({"semantic": {}, "inputs": {name: {} for name in "abcd"}}))
     bad = {"code": "E_NONFINITE", "reason": "expression is NaN", "row": 7, "row_group": 0, "rows": 9}
     with Journal(layout, "cells") as journal:
         journal.append({"shard": "d", **bad})

@@ -118,7 +118,7 @@ def test_verify_finds_a_changed_manifest(tmp_path: Path, text: str | None) -> No
 def test_a_run_that_was_begun_is_described(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.make_state()
-    layout.plan("cells").write_text('{"inputs": {"a": {}, "b": {}}}')
+    layout.plan("cells").write_text('{"semantic": {}, "inputs": {"a": {}, "b": {}}}')
     assert describe_run(tmp_path)["unfinished"] == {"cells": {"shards": 2, "done": 0, "quarantined": []}}
     with pytest.raises(StageError, match="no stage is finished yet"):
         Run(tmp_path)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tahoe_engine.errors import SourceError
 from tahoe_engine.source.address import show_address, split_secret
+from tahoe_engine.source.fetched import coalesce
 from tahoe_engine.source.hub import parse_hub_path
 from tahoe_engine.source.kept import KeptTails, Tail
-from tahoe_engine.source.remote import coalesce
 from tahoe_engine.source.replies import parse_retry_after
 from tahoe_engine.source.shard import Shard
 from tahoe_engine.source.trouble import ExhaustedError, PassingError, Patience
@@ -114,7 +114,15 @@ def test_addresses_are_shown_without_secrets() -> None:
     assert split_secret("hf://datasets/o/n@v1/data/*.parquet")[0] == "hf://datasets/o/n@v1/data/*.parquet"
     assert show_address("s3://key:canary@bucket/x@y") == "s3://bucket/x@y"
     assert show_address("https://h/a?canary") == "https://h/a"
-    for wrong in ("https://me:canary@host/a", "https:///a", "https://host:port/a", "https://h/a\nb?canary"):
+    assert show_address("hptts://h/a?canary") == "hptts://h/a"
+    for wrong in (
+        "https://me:canary@host/a",
+        "s3://me:canary@host/a",
+        "hf://me:canary@x/y",
+        "https:///a",
+        "https://host:port/a",
+        "https://h/a\nb?canary",
+    ):
         with pytest.raises(SourceError) as caught:
             split_secret(wrong)
         assert "canary" not in str(caught.value)
