@@ -52,7 +52,9 @@ def enter_namespace() -> None:
     """Start over in a mount namespace of our own, where we may: what is mounted is gone with us, however we end."""
     if os.geteuid() == 0 and INSIDE not in os.environ and (unshare := shutil.which("unshare")):
         os.environ[INSIDE] = "1"
-        os.execv(unshare, [unshare, "--mount", "--propagation", "private", sys.executable, "-m", "chaos", *sys.argv[1:]])
+        os.execv(  # noqa: S606 - no shell is wanted
+            unshare, [unshare, "--mount", "--propagation", "private", sys.executable, "-m", "chaos", *sys.argv[1:]]
+        )
 
 
 def run_campaign(name: str, asked: argparse.Namespace, seed: int) -> str:

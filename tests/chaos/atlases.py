@@ -25,7 +25,10 @@ def make_atlas(cache: Path, shards: int, rows: int = ROWS) -> Path:
         shutil.rmtree(unfinished, ignore_errors=True)
         write_atlas(
             unfinished,
-            **{"plates": (4, 6), "wells": 3, "lines": 6, "seed": SEED},
+            plates=(4, 6),
+            wells=3,
+            lines=6,
+            seed=SEED,
             cells=shards * rows,
             shard_rows=rows,
             row_group_rows=rows,

@@ -1,4 +1,4 @@
-"""Every call to the kernel about one small run's folder is met by a kill, an I/O error and a full disk, one at a time."""
+"""Every call to the kernel about a small run's folder is met by a kill, an I/O error and a full disk, one at a time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def disturb(campaign: Campaign, trial: Trial, wanted: Undisturbed, point: Point,
         ended = launched.wait(120)
     try:
         if fault != "KILL" and not was_hit(log, point, run):
-            raise BrokenError("the fault met another call: the run is not the same from time to time")
+            raise BrokenError("the fault met another call: the run differs from time to time")  # noqa: TRY301
         campaign.count(f"{fault}: ended with {ended.code}")
         if fault == "KILL":
             ended.require(-9, KILLED)

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from chaos.campaign import BrokenError, SkippedError
 
@@ -72,7 +72,7 @@ class Ext4:
             time.sleep(0.01)
         call("umount", str(self.root))
 
-    def __enter__(self) -> Ext4:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from chaos.campaign import BrokenError
 from chaos.processes import OURS
@@ -44,7 +44,7 @@ class Driver:
             return answer.strip()
         raise BrokenError("the driver is gone")
 
-    def __enter__(self) -> Driver:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""The disk fills up at a random moment of a run: it stops with 75, leaves nothing torn, and goes on when there is room."""
+"""The disk fills up at a random moment: the run stops with 75, leaves nothing torn, and goes on when there is room."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(campaign: Campaign) -> None:
     """Fill disks before and during runs."""
     require_mounts()
     wanted = run_undisturbed(campaign.cache, SHARDS)
-    campaign.repeat(campaign.pick(4, 60), lambda trial: fill_up(campaign, trial, wanted))
+    campaign.repeat(campaign.pick(2, 60), lambda trial: fill_up(campaign, trial, wanted))
     campaign.repeat(campaign.pick(1, 10), lambda trial: begin_full(campaign, trial, wanted), first=1000)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chaos.atlases import run_undisturbed
@@ -36,12 +37,12 @@ def run(campaign: Campaign) -> None:
     wanted = run_undisturbed(campaign.cache, SHARDS)
     ways: list[Callable[[Campaign, Trial, Undisturbed], None]] = [
         lose_all_workers,
-        lambda *given: stick(*given, "sleep"),
-        lambda *given: stick(*given, "hold"),
-        lambda *given: disturb_scheduler(*given, signal.SIGKILL),
-        lambda *given: disturb_scheduler(*given, signal.SIGSTOP),
-        lambda *given: disturb_foreign_worker(*given, signal.SIGKILL),
-        lambda *given: disturb_foreign_worker(*given, signal.SIGSTOP),
+        partial(stick, what="sleep"),
+        partial(stick, what="hold"),
+        partial(disturb_scheduler, number=signal.SIGKILL),
+        partial(disturb_scheduler, number=signal.SIGSTOP),
+        partial(disturb_foreign_worker, number=signal.SIGKILL),
+        partial(disturb_foreign_worker, number=signal.SIGSTOP),
     ]
     chosen = range(len(ways)) if campaign.full else sorted(campaign.generator("ways").sample(range(len(ways)), 3))
     for number in chosen:

@@ -95,7 +95,7 @@ def require_closed(run: Path) -> None:
 
 
 def require_whole_parts(run: Path, wanted: Undisturbed) -> int:
-    """Insist that every part under its final name is whole, in a run that may be unfinished; give how many there are."""
+    """Insist that every part under its final name is whole, in an unfinished run too; give how many there are."""
     found = {f"cells/{name}": sha256 for name, sha256 in hash_files(run / "cells")}
     found |= {f"genes/{name}": sha256 for name, sha256 in hash_files(run / "genes")}
     torn = sorted(name for name, sha256 in found.items() if wanted.published.get(name) != sha256)

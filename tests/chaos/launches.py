@@ -1,4 +1,4 @@
-"""Two launches at one folder: one proceeds, the other ends with 73; a driver that was stopped and comes back too late."""
+"""Two launches at one folder: one proceeds, the other ends with 73; a driver is stopped and comes back too late."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ HELD = 73
 def run(campaign: Campaign) -> None:
     """Launch twice at random offsets; stop a driver while another tries; take a stopped one's place."""
     wanted = run_undisturbed(campaign.cache, SHARDS)
-    twice = campaign.pick(5, 100)
+    twice = campaign.pick(3, 100)
     campaign.repeat(twice, lambda trial: launch_twice(campaign, trial, wanted))
     stops = campaign.pick(1, 6)
     campaign.repeat(stops, lambda trial: stop_and_continue(campaign, trial, wanted), first=1000)
-    campaign.repeat(campaign.pick(2, 12), lambda trial: take_its_place(campaign, trial, wanted), first=2000)
+    campaign.repeat(campaign.pick(1, 12), lambda trial: take_its_place(campaign, trial, wanted), first=2000)
 
 
 def launch_twice(campaign: Campaign, trial: Trial, wanted: Undisturbed) -> None:

@@ -64,7 +64,20 @@ def open_net() -> Iterator[Net]:
         try:
             for end, _ in ends:
                 call("ip", "netns", "add", end)
-            call("ip", "link", "add", ends[0][0], "netns", ends[0][0], "type", "veth", "peer", ends[1][0], "netns", ends[1][0])
+            call(
+                "ip",
+                "link",
+                "add",
+                ends[0][0],
+                "netns",
+                ends[0][0],
+                "type",
+                "veth",
+                "peer",
+                ends[1][0],
+                "netns",
+                ends[1][0],
+            )
             for end, address in ends:
                 call("ip", "-n", end, "address", "add", f"{address}/24", "dev", end)
                 call("ip", "-n", end, "link", "set", end, "up")

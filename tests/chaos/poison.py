@@ -33,7 +33,11 @@ MOST_RESTARTS = 2
 QUARANTINED = 2
 MOST_RESUMES = 2
 # What it may be called: memory that runs out in a process with a limit is an error like others, and has its own code.
-KINDS = {"abort": {"E_WORKER_CRASH"}, "memory": {"E_WORKER_CRASH", "E_LIMIT_MEMORY"}, "panic": {"E_WORKER_CRASH", "E_PANIC"}}
+KINDS = {
+    "abort": {"E_WORKER_CRASH"},
+    "memory": {"E_WORKER_CRASH", "E_LIMIT_MEMORY"},
+    "panic": {"E_WORKER_CRASH", "E_PANIC"},
+}
 SMALL_MEMORY = ("--set", "workers.memory_mib=512")  # a worker's; the default's gigabytes take others' memory too
 
 
@@ -109,7 +113,9 @@ def poison_this_process(campaign: Campaign, trial: Trial, wanted: Undisturbed) -
     injection = Injection(trial.place / "marks", "abort", shard)
     codes = []
     for _ in range(1 + MOST_RESUMES):
-        codes.append(scan(wanted.atlas, run, "--workers", 0, env=injection.env).require(-signal.SIGABRT, QUARANTINED).code)
+        codes.append(
+            scan(wanted.atlas, run, "--workers", 0, env=injection.env).require(-signal.SIGABRT, QUARANTINED).code
+        )
         require_whole_parts(run, wanted)
         if codes[-1] == QUARANTINED:
             break

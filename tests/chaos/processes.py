@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from chaos.campaign import BrokenError
 
@@ -100,7 +100,7 @@ class Launched:
         self.process.wait(30)
         wait_until(lambda: not self.session(), 10)
 
-    def __enter__(self) -> Launched:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ def conclude(folder: Path, campaign: Campaign, skipped: str = "") -> str:
         "figures": campaign.figures,
         "failures": campaign.failures,
         "skipped": skipped,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "machine": describe_machine(),
     }
     with (folder / "results.jsonl").open("a", encoding="utf-8") as file:
@@ -38,7 +38,5 @@ def conclude(folder: Path, campaign: Campaign, skipped: str = "") -> str:
         campaign.say(f"{name}: {value}")
     if skipped:
         print(f"SKIPPED {campaign.name}: {skipped}")
-    print(
-        f"{campaign.name}: {verdict}, {campaign.trials} trials, {seconds} s, seed {campaign.seed}", flush=True
-    )
+    print(f"{campaign.name}: {verdict}, {campaign.trials} trials, {seconds} s, seed {campaign.seed}", flush=True)
     return verdict

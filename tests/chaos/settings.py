@@ -85,9 +85,9 @@ def change_table(name: str, column: str) -> Callable[[Path], None]:
         table = pl.read_parquet(path := source / "metadata" / name)
         path.unlink()  # it is a link
         first = pl.int_range(pl.len()) == 0
-        table.with_columns(pl.when(first).then(pl.lit("another")).otherwise(pl.col(column)).alias(column)).write_parquet(
-            path
-        )
+        table.with_columns(
+            pl.when(first).then(pl.lit("another")).otherwise(pl.col(column)).alias(column)
+        ).write_parquet(path)
 
     return mend
 
@@ -139,7 +139,7 @@ def try_change(campaign: Campaign, trial: Trial, atlas: Path, change: Change) ->
     for number, way in enumerate(["accept_changed_inputs", "new"] if change.is_input else ["new"]):
         tried = trial.place / f"tried-{number}"
         shutil.copytree(into, tried)
-        scan_cells(source, tried, **changed, **{way: True})
+        scan_cells(source, tried, **(changed | {way: True}))
         if differing := describe_differences(hash_published(tried), hash_published(fresh)):
             raise BrokenError(f"{way} differs from a fresh run: {differing} (refused before with: {told})")
         require_verified(tried)

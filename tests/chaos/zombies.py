@@ -27,7 +27,7 @@ def run(campaign: Campaign) -> None:
     wanted = run_undisturbed(campaign.cache, SHARDS)
     campaign.repeat(campaign.pick(1, 10), lambda trial: stop_for_a_while(campaign, trial, wanted))
     campaign.repeat(campaign.pick(0, 2), lambda trial: stop_for_good(campaign, trial, wanted), first=100)
-    campaign.repeat(campaign.pick(2, 20), lambda trial: come_back_late(campaign, trial, wanted), first=200)
+    campaign.repeat(campaign.pick(1, 20), lambda trial: come_back_late(campaign, trial, wanted), first=200)
 
 
 def start(trial: Trial, wanted: Undisturbed, pace: Injection) -> Launched:

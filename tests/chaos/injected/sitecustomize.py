@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 
-class Panic(BaseException):  # noqa: N818 - as PyO3 names its own
+class Panic(BaseException):
     """What a panic of a Rust extension looks like to Python."""
 
 
