@@ -41,6 +41,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--size", choices=["short", "full"], default="full", help="short: what CI runs, in minutes")
     parser.add_argument("--seed", type=int, help="a number that an earlier call printed: the same again")
     parser.add_argument("--trial", type=int, help="run this trial of the campaign alone")
+    parser.add_argument("--keep-going", action="store_true", help="do not stop a campaign after three failures")
     parser.add_argument("--into", type=Path, default=Path("chaos-results"), help="results, atlases and scratch")
     asked = parser.parse_args()
     if unknown := [name for name in asked.campaigns if name not in CAMPAIGNS]:
@@ -63,7 +64,7 @@ def run_campaign(name: str, asked: argparse.Namespace, seed: int) -> str:
     place = into / "scratch" / name
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    campaign = Campaign(name, seed, full=asked.size == "full", cache=into, place=place, only=asked.trial)
+    campaign = Campaign(name, seed, asked.size == "full", into, place, asked.trial, asked.keep_going)
     print(f"\n== {name}, seed {seed}, {asked.size}", flush=True)
     try:
         importlib.import_module(f"chaos.{name}").run(campaign)

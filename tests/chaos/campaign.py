@@ -44,6 +44,7 @@ class Campaign:
     cache: Path  # atlases, kept from call to call
     place: Path  # scratch, empty at the start
     only: int | None = None  # replay this trial alone
+    keep_going: bool = False  # count all failures
     trials: int = 0
     figures: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -72,7 +73,7 @@ class Campaign:
     def repeat(self, n: int, attempt: Callable[[Trial], None], *, first: int = 0) -> None:
         """Run trials `first` to `first + n`; one that breaks is told, and its folder is kept."""
         for number in range(first, first + n):
-            if len(self.failures) >= MOST_FAILURES:
+            if len(self.failures) >= MOST_FAILURES and not self.keep_going:
                 if not self.figures.get("stopped early"):
                     self.say(f"stopped after {MOST_FAILURES} failures")
                 self.figures["stopped early"] = True
