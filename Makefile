@@ -19,7 +19,7 @@ PYO3_ENV = PYO3_PYTHON="$(abspath $(BIN)/python)" PYO3_BUILD_EXTENSION_MODULE=1
 RUST_SOURCES := Cargo.toml Cargo.lock rust_ext/Cargo.toml $(shell find rust_ext -name '*.rs' 2>/dev/null)
 EXTENSION    := tahoe_engine/_rust.abi3.so
 
-.PHONY: help env build demo test check lint types rust-lint rust-test python-test wheel bench bench-smoke fuzz licences lock clean
+.PHONY: help env build demo test check lint types rust-lint rust-test python-test wheel bench bench-smoke chaos chaos-short fuzz licences lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | while IFS=$$'\t' read -r verb line; do printf '  make %-12s %s\n' "$$verb" "$$line"; done
@@ -85,6 +85,12 @@ bench: build  ## measure against Polars, DuckDB and pyarrow on the same shards, 
 bench-smoke: build  ## the benchmarks at a tiny size: they run, nothing is timed
 	PYTHONPATH=tests $(BIN)/python -m bench --smoke
 
+chaos: build  ## kill, cut, fill, flip and stop the main job in every way (an hour, as root): chaos-results/
+	PYTHONPATH=tests $(BIN)/python -m chaos
+
+chaos-short: build  ## the same in some three minutes; what cannot run here (no root, no strace) says so
+	PYTHONPATH=tests $(BIN)/python -m chaos --size short
+
 fuzz:  ## mutate Tahoe-shaped shards and read them: 100,000 by default (FUZZ_RUNS)
 	TAHOE_MUTATIONS=$(FUZZ_RUNS) cargo test $(CARGO_FLAGS) --test mutations -- --nocapture
 
@@ -103,5 +109,5 @@ lock:  ## resolve the locks anew (needs uv)
 	done
 
 clean:  ## remove what was built, measured and demonstrated (not .venv)
-	rm -rf target dist demo bench-results $(EXTENSION) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf target dist demo bench-results chaos-results $(EXTENSION) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find tahoe_engine tests jobs -name __pycache__ -type d -prune -exec rm -rf {} +
