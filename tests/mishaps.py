@@ -9,6 +9,23 @@ import time
 from pathlib import Path
 
 
+class Deadly:
+    """A receipt that kills the process that sends it, after the unit has finished."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[type[Deadly], tuple[str]]:
+        if not self.mark or _first(Path(self.mark)):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Deadly, (self.mark,)
+
+
+def send(unit: tuple[str, str]) -> Deadly:
+    """Give a receipt that is lost: each time, or once where a mark can be left."""
+    return Deadly(unit[1])
+
+
 def act(unit: tuple[str, float | str]) -> int:
     """Do what the first word says; give the process that did it."""
     kind, value = unit

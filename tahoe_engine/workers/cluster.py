@@ -68,7 +68,7 @@ def open_link(settings: WorkersSettings, n_units: int, interrupts: Interrupts) -
             with interrupts.held():
                 client = Client(cluster, set_as_default=False)
         stack.callback(_close_quietly, client)
-        link = Link(client)
+        link = Link(client, foreign=supervisor is None)
         if supervisor is not None:
             stack.callback(_let_go, link, supervisor)
         stack.callback(link.end)

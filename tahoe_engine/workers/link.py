@@ -26,6 +26,10 @@ ASK_SECONDS = 3.0  # for a question that need not be answered
 JUMP_SECONDS = 5.0  # a longer step of the clock means that this process was stopped itself
 
 
+class WorkerGoneError(Exception):
+    """The worker of an order is gone, and its scheduler has given the order to another."""
+
+
 class Link:
     """A client whose answers come through a queue.
 
@@ -33,10 +37,15 @@ class Link:
     ----------
     client : distributed.Client
         Connected; closed by its owner.
+    foreign : bool
+        The scheduler is not ours: it tries an order on four workers before it tells of a death, so deaths are
+        looked for.
     """
 
-    def __init__(self, client: Any) -> None:  # noqa: ANN401 - distributed has no types
+    def __init__(self, client: Any, *, foreign: bool) -> None:  # noqa: ANN401 - distributed has no types
         self._client = client
+        self._foreign = foreign
+        self._where: dict[str, str] = {}
         self._futures: dict[str, Any] = {}
         self._arrivals: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._ended = False
@@ -209,11 +218,26 @@ class Link:
             try:
                 self.threads = await asyncio.wait_for(self._client.scheduler.ncores(), PULSE_PATIENCE)
                 self.n_pulses += 1
+                if self._foreign:
+                    self._find_moved(await asyncio.wait_for(self._client.processing(), PULSE_PATIENCE))
             except (Exception, asyncio.CancelledError):
                 logging.getLogger(__name__).debug("no pulse", exc_info=True)
                 if self._client.scheduler is None:
                     return
             await asyncio.sleep(PULSE_SECONDS if self.threads else WAKE_SECONDS)
+
+    def _find_moved(self, processing: dict[str, list[object]]) -> None:
+        """Take back an order that goes from worker to worker, because they die: a second one it will not kill."""
+        now = {str(key): address for address, keys in processing.items() for key in keys}
+        out = list(self._futures)
+        for key in out:
+            before, here = self._where.get(key), now.get(key)
+            future = self._futures.get(key)
+            # One that was only moved left a worker that is still there.
+            if future is not None and before and here and before != here and before not in self.threads:
+                self._arrivals.put((key, WorkerGoneError(before)))
+                self._client.loop.add_callback(self._client.cancel, [future])
+        self._where = {key: address for key in out if (address := now.get(key) or self._where.get(key))}
 
 
 def hush() -> None:

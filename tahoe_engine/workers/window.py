@@ -12,6 +12,7 @@ from tahoe_engine.errors import StageError, StoppedError
 from tahoe_engine.outcomes import Outcome, Receipt, Unit
 from tahoe_engine.workers.attempt import Attempt, Order, run_attempt
 from tahoe_engine.workers.died import WorkerDiedError
+from tahoe_engine.workers.link import WorkerGoneError
 from tahoe_engine.workers.sacrifice import START_SECONDS, run_sacrificed
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class Window(Generic[Unit, Receipt]):
             ticket.n_lost += 1
             # Perhaps what it leaves behind kills the worker: in a process of its own that does no harm.
             ticket.sacrificed = ticket.sacrificed or ticket.n_lost >= MAX_LOST
-        elif isinstance(value, KilledWorker):
+        elif isinstance(value, (KilledWorker, WorkerGoneError)):
             # Whatever killed the worker: this unit was with it, so that it goes where it can harm nobody.
             ticket.n_hosts += ticket.sacrificed
             ticket.sacrificed = True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mishaps import act, children, listeners, workers_of
+from mishaps import Deadly, act, children, listeners, send, workers_of
 from tahoe_engine.config import WorkersSettings
 from tahoe_engine.workers import WorkerDiedError, run_units, supervise
 
@@ -40,6 +40,13 @@ def test_a_unit_that_kills_its_worker_only_once_is_not_blamed(tmp_path: Path) ->
     units: list[Unit] = [("abort once", str(tmp_path / "mark")), ("sleep", 0.0)]
     found = dict(run_units(act, units, WorkersSettings(count=1)))
     assert [outcome.error for outcome in found.values()] == [None, None]
+
+
+def test_a_lost_receipt_is_asked_for_again_but_not_for_ever(tmp_path: Path) -> None:
+    units = [("always", ""), ("once", str(tmp_path / "mark"))]
+    found = dict(run_units(send, units, WorkersSettings(count=1)))
+    assert isinstance(found[units[0]].error, WorkerDiedError)
+    assert isinstance(found[units[1]].receipt, Deadly)
 
 
 def test_units_that_never_end_are_ended_and_named() -> None:

@@ -96,6 +96,17 @@ def test_a_poisonous_unit_is_named_there_too(foreign: Foreign) -> None:
     assert [found[unit].error for unit in (units[0], units[2])] == [None, None]
 
 
+def test_a_unit_that_hangs_there_is_not_handed_from_worker_to_worker(foreign: Foreign) -> None:
+    for name in ("one", "two"):
+        foreign.add_worker(name, nanny=True)
+    start = time.monotonic()
+    ((_, outcome),) = run_units(act, [("sleep", 100.0)], WorkersSettings(scheduler=foreign.address, unit_s=4.0))
+    assert isinstance(outcome.error, WorkerDiedError)
+    assert "longer than 4 s" in str(outcome.error)
+    # Twice the limit; its scheduler alone would have tried it four times, and then came the process of its own.
+    assert time.monotonic() - start < 4 * 4.0
+
+
 def place() -> str:
     return Path.cwd().name
 
