@@ -11,6 +11,7 @@ __all__ = [
     "Joins",
     "SynthModel",
     "Vocabulary",
+    "core_sources",
     "core_version",
     "digest_table",
     "merge_genes",
