@@ -58,6 +58,9 @@ def run_here(function: Callable[[Unit], Receipt], unit: Unit) -> Outcome[Receipt
 
 def _picklable(error: BaseException) -> BaseException:
     trace = "".join(traceback.format_exception(error))
+    # Where distributed is loaded, pickle takes along what an error came of; that may not travel where the error would.
+    error = error.with_traceback(None)
+    error.__cause__ = error.__context__ = None
     if not _travels(error):
         error = RuntimeError(f"{type(error).__name__}: {error}")
     if not isinstance(error, (TahoeError, OSError)):

@@ -16,7 +16,7 @@ from tahoe_engine.cells.publish import publish
 from tahoe_engine.cells.report import CellsReport, Progress
 from tahoe_engine.config import Settings, change_settings
 from tahoe_engine.errors import ConfigError, StoppedError
-from tahoe_engine.run import Journal, Layout, hold_run, require_free, set_aside_stages
+from tahoe_engine.run import Journal, Layout, hold_run, require_free, require_newest, set_aside_stages
 from tahoe_engine.source import find_shards, scheme_of
 
 if TYPE_CHECKING:
@@ -147,6 +147,10 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
                 with Journal(layout, "cells") as journal:
                     launch = Launch(plan, layout, journal, accept_changed_inputs=accept_changed_inputs)
                     return _scan(launch, tell, start)
+            except OSError:
+                # A launch that was taken over misses its files: that is no trouble with the disk.
+                require_newest(layout)
+                raise
             finally:
                 shutil.rmtree(layout.temporary, ignore_errors=True)
     except OSError as error:

@@ -130,11 +130,11 @@ def scan_unit(unit: CellsUnit) -> dict[str, Any]:
         raise hide_path(error, unit.shard.path) from None
     except MemoryError:
         raise ShardError(name, None, None, "E_LIMIT_MEMORY", "not enough memory to read it") from None
-    except BaseException as error:
-        # The core stops its own panics; one that slips through must still be an ordinary error with a name.
-        if type(error).__name__ == "PanicException":
-            raise ShardError(name, None, None, "E_PANIC", f"the core stopped: {error}") from None
+    except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
+    except BaseException as error:  # noqa: BLE001 - all that is left are panics
+        # The core stops its own panics; one that slips through must still be an ordinary error with a name.
+        raise ShardError(name, None, None, "E_PANIC", f"the core stopped: {error}") from None
 
 
 def _scan(unit: CellsUnit) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.errors import StageError
+from tahoe_engine.errors import StageError, StoppedError
 from tahoe_engine.run.parts import replace_file
 from tahoe_engine.run.shape import is_stage_list, is_stage_manifest
 
@@ -140,7 +140,7 @@ def list_stages(layout: Layout) -> dict[str, Any]:
         if layout.state.is_dir():
             raise StageError(f"{layout.root}: no stage is finished yet; run the same command again to resume")
         raise StageError(f"{layout.root}: not a run folder (it has no _MANIFEST.json)")
-    stages = _read(layout.manifest).get("stages", {})
+    stages: Any = _read(layout.manifest).get("stages")
     if not is_stage_list(stages):
         raise StageError(f"{layout.manifest}: {DAMAGED}")
     found: dict[str, Any] = stages
@@ -232,14 +232,17 @@ def _is_damaged(path: Path) -> bool:
         return True
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         return True
-    return bool(manifest["format_version"] == FORMAT_VERSION) and not is_stage_list(manifest.get("stages", {}))
+    return bool(manifest["format_version"] == FORMAT_VERSION) and not is_stage_list(manifest.get("stages"))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_bytes())
         version = manifest["format_version"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        # Not what it holds is wrong: it may be whole, and is not called damaged.
+        raise StoppedError(f"{path}: cannot be read ({error.strerror}); mend that, then run again") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StageError(f"{path}: {DAMAGED}") from error
     if version != FORMAT_VERSION:
         raise StageError(f"{path}: format {version!r}, this version of the engine reads {FORMAT_VERSION}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.errors import StageError, escape_controls
+from tahoe_engine.errors import StageError, StoppedError, escape_controls
 from tahoe_engine.run.manifest import FORMAT_VERSION, digest_of, encode_manifest
 from tahoe_engine.run.parts import replace_file
 from tahoe_engine.run.renew import set_aside_inputs, withdraw_stages
@@ -102,13 +102,17 @@ def read_plan(layout: Layout, stage: str) -> dict[str, Any]:
     ------
     StageError
         If there is none, or it is damaged.
+    StoppedError
+        If it cannot be read for now.
     """
     path = layout.plan(stage)
     try:
         plan: Any = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise StageError(f"{layout.root}: no plan is recorded for {stage!r}") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise StoppedError(f"{path}: cannot be read ({error.strerror}); mend that, then run again") from error
+    except (ValueError, RecursionError) as error:
         raise StageError(f"{path}: {DAMAGED}") from error
     if not isinstance(plan, dict) or not all(isinstance(plan.get(part), dict) for part in ("semantic", "inputs")):
         raise StageError(f"{path}: {DAMAGED}")

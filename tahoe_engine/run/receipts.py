@@ -1,11 +1,13 @@
 """What a worker leaves beside its part, so that a part whose journal line was lost can be taken over.
 
 A receipt is written before the part gets its name and says which unit it is of: whoever sees the part finds what it
-holds. It is not synced: lost or torn by a power failure, its unit is done again and gives the same bytes.
+holds. Its bytes are synced, its name is not: after a power failure it is whole or not there, and where it is not its
+unit is done again and gives the same bytes.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -35,7 +37,10 @@ def keep_receipt(layout: Layout, stage: str, name: str, key: str, receipt: dict[
     """
     temporary = layout.temporary / f"{name}.{uuid4().hex}.receipt"
     try:
-        temporary.write_bytes(encode_line({"shard": name, "key": key, "receipt": receipt}))
+        with temporary.open("xb") as file:
+            file.write(encode_line({"shard": name, "key": key, "receipt": receipt}))
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(_place(layout, stage, name))
     finally:
         temporary.unlink(missing_ok=True)

@@ -59,7 +59,12 @@ def verify_run(path: str | PathLike[str], *, deep: bool = False) -> tuple[int, l
     """
     layout = Layout(Path(path))
     found: list[Mismatch] = []
-    stages = list_stages(layout)
+    try:
+        stages = list_stages(layout)
+    except StageError as error:
+        if not layout.manifest.is_file():
+            raise
+        return 1, [Mismatch(MANIFEST, str(error))]
     n_files = 1
     if encode_manifest(json.loads(layout.manifest.read_bytes())) != layout.manifest.read_bytes():
         found.append(Mismatch(MANIFEST, "not in the spelling it was written in"))

@@ -6,17 +6,20 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import tahoe_engine as te
-from runs import published, scan
+from runs import published, quarantined, scan
 from tahoe_engine.cells.unit import scan_unit
 from tahoe_engine.errors import ConfigError, HeldError, StageError, StoppedError
 from tahoe_engine.run import collect_garbage, verify_run
 from tahoe_engine.run.epoch import begin_epoch
 from tahoe_engine.run.layout import Layout
+
+if TYPE_CHECKING:
+    from tahoe_engine.cells.report import Progress
 
 pytest.importorskip("tahoe_engine._rust", reason="the core is not built: make build")
 
@@ -130,7 +133,7 @@ def test_a_launch_that_was_taken_over_ends_and_changes_nothing(atlas: Path, run:
     into = tmp_path / "run"
     left: list[dict[str, bytes]] = []
 
-    def take_over(progress: te.Progress) -> None:
+    def take_over(progress: Progress) -> None:
         if (progress.doing, progress.done) == ("cells", 2):
             (into / ".tahoe/lock").unlink()
             scan(atlas, into)
@@ -173,7 +176,7 @@ def test_a_second_launch_is_refused_before_it_reads_a_footer(atlas: Path, tmp_pa
     told: list[str] = []
     into = tmp_path / "run"
 
-    def second(progress: te.Progress) -> None:
+    def second(progress: Progress) -> None:
         if progress.doing == "cells" and not told:
             with pytest.raises(HeldError):
                 scan(atlas, into, on_progress=lambda inner: told.append(inner.doing))
@@ -195,3 +198,32 @@ def test_a_run_folder_is_no_address(atlas: Path, tmp_path: Path, monkeypatch: py
     with pytest.raises(ConfigError, match="name a path"):
         te.scan_cells(atlas, "s3://bucket/run", workers=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_launch_whose_files_were_cleared_by_another_is_told_so(atlas: Path, run: Path, tmp_path: Path) -> None:
+    into = tmp_path / "run"
+
+    def take_over(progress: Progress) -> None:
+        if (progress.doing, progress.done) == ("cells", 2):
+            begin_epoch(Layout(into))
+            shutil.rmtree(into / ".tahoe/tmp")
+            raise FileNotFoundError(2, "No such file or directory", "a temporary file")
+
+    with pytest.raises(HeldError, match="taken over"):
+        scan(atlas, into, on_progress=take_over)
+    scan(atlas, into)
+    assert published(into) == published(run)
+
+
+def test_anything_that_is_no_ordinary_error_is_a_panic_with_a_name(
+    atlas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """As one of another extension may be."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise Panic("at the disco")
+
+    monkeypatch.setattr("tahoe_engine._rust.scan_cells", stop)
+    report = scan(atlas, tmp_path / "run")
+    assert set(quarantined(report).values()) == {"E_PANIC"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tahoe_engine.errors import StageError
+from tahoe_engine.errors import StageError, StoppedError
 from tahoe_engine.run import Journal, Layout, Run, describe_run, list_stages, read_manifest, verify_run
 
 if TYPE_CHECKING:
@@ -169,3 +169,21 @@ def test_a_run_that_was_begun_says_why_shards_were_set_aside(tmp_path: Path) -> 
             ],
         }
     }
+
+
+@pytest.mark.parametrize("content", ['{"format_version": 1}', "{", '{"format_version": 1, "stAges": {}}'])
+def test_verify_takes_a_damaged_list_of_stages_for_a_mismatch(layout: Layout, content: str) -> None:
+    layout.manifest.write_text(content)
+    assert [item.file for item in verify_run(layout.root)[1]] == ["_MANIFEST.json"]
+
+
+@pytest.mark.parametrize("name", ["manifest", "plan"])
+def test_what_cannot_be_read_is_not_called_damaged(layout: Layout, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    layout.plan("cells").write_text("{}")
+
+    def fail(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", fail)
+    with pytest.raises(StoppedError, match="cannot be read"):
+        read_manifest(layout, "cells") if name == "manifest" else Run(layout.root).plan("cells")
