@@ -37,7 +37,8 @@ def fill_up(campaign: Campaign, trial: Trial, wanted: Undisturbed) -> None:
     """Others take the room while it runs."""
     workers, disk = 2 * (trial.number % 2), trial.place / "disk"
     run, pace = disk / "run", keep_pace(trial.place, PACE)
-    moment = trial.rng.randrange(SHARDS - 5)
+    # After the plan, which would refuse (64) what has no room.
+    moment = trial.rng.randrange(1, SHARDS - 5)
     with mount_tmpfs(disk, ROOMY_KIB):
         with launch_scan(wanted.atlas, run, "--workers", workers, env=pace.env) as launched:
             wait_until(lambda: len(pace.calls()) >= moment or not launched.running(), 60, every=0.002)

@@ -116,9 +116,9 @@ def poison_this_process(campaign: Campaign, trial: Trial, wanted: Undisturbed) -
         codes.append(
             scan(wanted.atlas, run, "--workers", 0, env=injection.env).require(-signal.SIGABRT, QUARANTINED).code
         )
-        require_whole_parts(run, wanted)
         if codes[-1] == QUARANTINED:
             break
+        require_whole_parts(run, wanted)
     campaign.figures["without workers: codes of the launches"] = codes
     if codes[-1] != QUARANTINED:
         scan(wanted.atlas, run, "--workers", 1, env=injection.env).require(QUARANTINED)

@@ -115,12 +115,18 @@ def scan(
         return launched.wait(seconds)
 
 
+def find_said(into: Path) -> Path:
+    """Give the folder for the words of a launch: beside the run, but never on a disk that a campaign fills."""
+    place = into.parent
+    return (place.parent if place.is_mount() else place) / "said"
+
+
 def launch_scan(
     atlas: Path, into: Path, *options: Argument, env: dict[str, str] | None = None, prefix: Sequence[str] = ()
 ) -> Launched:
     """Start the main job as a user would; its words are kept beside the run folder."""
     given = map(str, ("cells", atlas, "--into", into, "--quiet", *options))
-    return Launched([*prefix, sys.executable, "-m", "tahoe_engine", *given], into.parent / "said", env)
+    return Launched([*prefix, sys.executable, "-m", "tahoe_engine", *given], find_said(into), env)
 
 
 def send(pid: int, number: int) -> bool:
