@@ -38,6 +38,10 @@ class StageError(TahoeError):
     exit_code = 64
 
 
+class ConflictError(StageError):
+    """A part has other bytes than the one that stands under its name already."""
+
+
 class BadDataError(TahoeError):
     """Bad data under ``--strict``, or more bad shards than a run may have."""
 

@@ -86,6 +86,7 @@ class Launch:
             dependents=PUBLISHED,
             redo={shard for shard, record in last.items() if "receipt" not in record},
             accept_changed_inputs=accept_changed_inputs,
+            known=next((record["plan"] for record in reversed(journal.records) if "plan" in record), None),
         )
         journal.append({"plan": hash_file(layout.plan("cells"))})
         self._work = CellsWork(
@@ -104,7 +105,7 @@ class Launch:
         self._units = {unit.shard.name: unit for unit in self._make_units(plan_key)}
         self._bring_back()
         keys = {name: unit.key for name, unit in self._units.items()}
-        self.ledger = Ledger(layout, "cells", journal, keys, accept=self._is_verified)
+        self.ledger = Ledger(layout, "cells", journal, keys, dependents=PUBLISHED, accept=self._is_verified)
         for error in plan.bad:
             self.ledger.record_defect(error.shard, describe_quarantine(error, None))
 
@@ -198,21 +199,18 @@ class Launch:
         bad = [error for _, (error, _) in sorted(self.quarantined.items())]
         allowed = max(run.max_bad_shards, int(run.max_bad_share * self.plan.n_shards))
         if bad and run.strict:
-            self._hold_back()
             raise BadDataError(f"{len(bad)} bad shards, and --strict is set: nothing is published. {_list_bad(bad)}")
         if len(bad) > allowed:
-            self._hold_back()
             raise BadDataError(
                 f"{len(bad)} of {self.plan.n_shards} shards are bad, more than {allowed}: stopped, "
                 f"nothing is published. {_list_bad(bad)}"
             )
         rejected = sum(sum(receipt["rejected"].values()) for receipt in self.receipts.values()) if run.strict else 0
         if at_end and rejected:
-            self._hold_back()
             raise BadDataError(f"{rejected} rows rejected, and --strict is set: nothing is published")
 
-    def _hold_back(self) -> None:
-        """Take finished parts out of sight; a later launch brings them back."""
+    def hold_back(self) -> None:
+        """Take finished parts out of sight, once no worker adds to them; a later launch brings them back."""
         if self.layout.stage_manifest("cells").exists():
             return  # an earlier launch published them
         held = self.layout.held_back("cells")

@@ -10,7 +10,7 @@ from tahoe_engine.cells.deferred import Deferred
 from tahoe_engine.cells.fingerprint import describe_build
 from tahoe_engine.cells.report import Progress
 from tahoe_engine.cells.unit import CellsUnit, scan_unit
-from tahoe_engine.errors import FetchError, ShardError
+from tahoe_engine.errors import ConflictError, FetchError, ShardError
 from tahoe_engine.run.ledger import CRASHED
 from tahoe_engine.source import scheme_of
 from tahoe_engine.workers import WorkerDiedError, is_here, run_apart, run_units
@@ -63,11 +63,15 @@ def run_missing(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, 
             slack_s=slack_s,
             on_drain=lambda n: tell(Progress("draining", 0, n)),
         )
+        again: list[CellsUnit] = []
         # Closing the generator stops the workers, whatever ends the loop; only then may temporary files go.
         with closing(outcomes):
             for unit, outcome in outcomes:
                 if isinstance(outcome.error, FetchError):
                     deferred.add(unit, outcome.error)
+                    continue
+                if isinstance(outcome.error, ConflictError) and launch.ledger.void(unit.shard.name):
+                    again.append(unit)
                     continue
                 deferred.reached()
                 if outcome.receipt is not None:
@@ -79,7 +83,7 @@ def run_missing(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, 
                 seconds = time.monotonic() - begun
                 tell(Progress("cells", n_done, total, rows_done, rows_total, len(launch.quarantined), seconds))
                 launch.check_bad()
-        units = deferred.take()
+        units = [*again, *deferred.take()]
     return rows_done, n_done
 
 

@@ -10,7 +10,7 @@ from tahoe_engine.cells.manifests import describe_cells, describe_genes
 from tahoe_engine.cells.report import Progress
 from tahoe_engine.cells.wanted import LOOKED_AT, describe_wanted
 from tahoe_engine.errors import ShardError
-from tahoe_engine.run import is_published, write_manifest, write_run_manifest
+from tahoe_engine.run import is_published, remove_stages, write_manifest, write_run_manifest
 from tahoe_engine.source import read_footers
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def publish(launch: Launch, tables: list[dict[str, Any]], tell: Callable[[Progre
     stages = list(PUBLISHED if plan.settings.cells.stats == "all" else PUBLISHED[:1])
     if is_published(layout, stages, {"cells": cells}):
         return cells
+    # Until all of them agree, readers find none.
+    remove_stages(layout, PUBLISHED)
     layout.stage("cells").mkdir(exist_ok=True)
     write_manifest(layout, "cells", cells)
     if "genes" in stages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -15,7 +16,7 @@ from tahoe_engine.cells.plan import Source, plan_cells
 from tahoe_engine.cells.publish import publish
 from tahoe_engine.cells.report import CellsReport, Progress
 from tahoe_engine.config import Settings, change_settings
-from tahoe_engine.errors import ConfigError, StoppedError
+from tahoe_engine.errors import BadDataError, ConfigError, StageError, StoppedError
 from tahoe_engine.run import Journal, Layout, hold_run, require_free, require_newest, set_aside_stages
 from tahoe_engine.source import find_shards, scheme_of
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tahoe_engine.source import Shard
+
+
+# No run goes on by waiting where a folder should be a file, or the other way round.
+WRONG_KIND = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}
 
 
 def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
@@ -154,6 +159,8 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
             finally:
                 shutil.rmtree(layout.temporary, ignore_errors=True)
     except OSError as error:
+        if error.errno in WRONG_KIND:
+            raise StageError(f"{error}: something stands where a file or folder of the run belongs; move it") from error
         raise StoppedError(f"{error}; mend that, then run the same command again to resume") from error
 
 
@@ -174,9 +181,13 @@ def _scan(launch: Launch, tell: Callable[[Progress], None], start: float) -> Cel
     plan, layout, found_done = launch.plan, launch.layout, len(launch.receipts)
     plan.require_fit(layout.root, done=found_done / max(1, len(plan.shards)))
     tables = copy_joined(plan.joined, layout)
-    launch.check_bad()
-    rows_done, n_done = run_missing(launch, tell)
-    launch.check_bad(at_end=True)
+    try:
+        launch.check_bad()
+        rows_done, n_done = run_missing(launch, tell)
+        launch.check_bad(at_end=True)
+    except BadDataError:
+        launch.hold_back()
+        raise
     launch.sync()
     manifest = publish(launch, tables, tell)
     return CellsReport(layout.root, manifest, n_done, found_done, rows_done, time.monotonic() - start)

@@ -15,6 +15,7 @@ from tahoe_engine.run.manifest import (
     is_published,
     list_stages,
     read_manifest,
+    remove_stages,
     write_manifest,
     write_run_manifest,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "read_journal",
     "read_manifest",
     "record_plan",
+    "remove_stages",
     "replace_file",
     "require_free",
     "require_newest",

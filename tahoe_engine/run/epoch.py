@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -41,7 +42,7 @@ def begin_epoch(layout: Layout) -> int:
     """
     layout.epochs.mkdir(parents=True, exist_ok=True)
     older = _list_epochs(layout.epochs)
-    number = max(older, default=0) + 1
+    number = max(map(int, older), default=0) + 1
     path = layout.epochs / f"{number:06}"
     holder = {"run": uuid4().hex, **describe_self()}
     try:
@@ -53,8 +54,10 @@ def begin_epoch(layout: Layout) -> int:
     except FileExistsError:
         raise HeldError(f"{layout.root} is held by {_name_holder(path)}; wait for it to end, or stop it") from None
     sync_folder(layout.epochs)
-    for epoch in older:
-        (layout.epochs / f"{epoch:06}").unlink(missing_ok=True)
+    for name in older:
+        # Only to keep the folder short; whatever cannot be removed is older all the same.
+        with suppress(OSError):
+            (layout.epochs / name).unlink()
     return number
 
 
@@ -74,7 +77,7 @@ def require_newest(layout: Layout) -> None:
     if layout.epoch == 0:
         return
     try:
-        newest = max(_list_epochs(layout.epochs), default=0)
+        newest = max(map(int, _list_epochs(layout.epochs)), default=0)
     except FileNotFoundError:
         newest = 0
     if newest == layout.epoch:
@@ -123,5 +126,5 @@ def _name_holder(path: Path) -> str:
         return "another launch"
 
 
-def _list_epochs(folder: Path) -> list[int]:
-    return [int(name) for name in os.listdir(folder) if name.isascii() and name.isdigit()]  # noqa: PTH208 - looked at before every commit: no Path objects
+def _list_epochs(folder: Path) -> list[str]:
+    return [name for name in os.listdir(folder) if name.isascii() and name.isdigit()]  # noqa: PTH208 - looked at before every commit: no Path objects

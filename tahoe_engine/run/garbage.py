@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tahoe_engine.errors import StageError
+from tahoe_engine.errors import StageError, StoppedError
 from tahoe_engine.run.layout import Layout
 from tahoe_engine.run.lock import hold_run
 from tahoe_engine.run.plan import read_plan
@@ -15,6 +16,9 @@ from tahoe_engine.run.plan import read_plan
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
+
+
+STAGE = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -63,23 +67,39 @@ def collect_garbage(path: str | PathLike[str], *, dry_run: bool = False) -> list
     if not Layout(Path(path)).state.is_dir():
         raise StageError(f"{path}: not a run folder (it has no .tahoe)")
     with hold_run(path) as layout:
-        found = sorted(set(_find(layout)))
-        garbage = [Garbage(file.relative_to(layout.root).as_posix(), file.lstat().st_size) for file in found]
-        if not dry_run:
-            for file in found:
-                file.unlink()
-            for folder in (layout.all_temporary, layout.all_set_aside):
-                shutil.rmtree(folder, ignore_errors=True)
+        try:
+            found = sorted(set(_find(layout)))
+            garbage = [Garbage(file.relative_to(layout.root).as_posix(), file.lstat().st_size) for file in found]
+            if not dry_run:
+                for file in found:
+                    file.unlink()
+                for folder in (layout.all_temporary, layout.all_set_aside):
+                    shutil.rmtree(folder, ignore_errors=True)
+        except OSError as error:
+            raise StoppedError(f"{error}; mend that, then run the same command again") from error
         return garbage
 
 
 def _find(layout: Layout) -> Iterator[Path]:
     for folder in (layout.all_temporary, layout.all_set_aside):
+        _require_own(layout, folder)
         yield from (path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
     for plan in layout.state.glob("plan-*.json"):
         stage = plan.stem.removeprefix("plan-")
+        if not STAGE.fullmatch(stage):
+            raise StageError(f"{plan} is not a plan of this engine; nothing was removed")
         names = set(read_plan(layout, stage)["inputs"])
         for folder in (layout.receipts(stage), *(file.parent for file in layout.unit_files(stage, "any").values())):
             # What users read is not ours to remove: `tahoe verify` names strangers there.
             if folder.is_relative_to(layout.state) and folder.is_dir():
-                yield from (path for path in folder.iterdir() if path.stem not in names)
+                _require_own(layout, folder)
+                yield from (path for path in folder.iterdir() if path.stem not in names and not path.is_dir())
+
+
+def _require_own(layout: Layout, folder: Path) -> None:
+    """Refuse a folder that leads out of the run: what is there belongs to somebody else."""
+    for place in (folder, *folder.parents):
+        if place == layout.root:
+            return
+        if place.is_symlink():
+            raise StageError(f"{place} is a link; nothing was removed")

@@ -209,10 +209,9 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     StageError
         If a whole line follows a damaged one: no crash of ours does that, but a damaged disk or an editor.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return [], 0
+    if not path.is_file():
+        raise StageError(f"{path}: E_JOURNAL: it is no file; move it away")
+    lines = path.read_bytes().split(b"\n")
     records: list[dict[str, Any]] = []
     whole, damaged = 0, None
     for number, text in enumerate(lines[:-1], start=1):

@@ -9,15 +9,17 @@ run.
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError, escape_controls
 from tahoe_engine.run.disk import hash_file
 from tahoe_engine.run.parts import move_aside
-from tahoe_engine.run.receipts import find_receipt
+from tahoe_engine.run.receipts import find_receipt, hash_files
+from tahoe_engine.run.renew import withdraw_stages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from tahoe_engine.run.journal import Journal
@@ -39,6 +41,8 @@ class Ledger:
         Of this launch; what earlier ones wrote is replayed.
     keys : mapping of str to str
         Identity of each unit (settings, tables, core and input), by its name. Receipts of other identities are void.
+    dependents : collection of str
+        Stages that are published with this one, itself included.
     accept : callable, optional
         Tells whether a receipt will do, for what is not in the key.
 
@@ -58,16 +62,20 @@ class Ledger:
         If two receipts of one unit name different bytes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that is known of the stage
         self,
         layout: Layout,
         stage: str,
         journal: Journal,
         keys: Mapping[str, str],
         *,
+        dependents: Collection[str] = (),
         accept: Callable[[dict[str, Any]], bool] | None = None,
     ) -> None:
         self._layout, self._stage, self._journal, self._keys = layout, stage, journal, keys
+        self._dependents = dependents or (stage,)
+        self._first: dict[str, dict[str, Any]] = {}
+        self._refused: set[str] = set()
         self.receipts: dict[str, dict[str, Any]] = {}
         self.suspects: set[str] = set()
         self.adopted = 0
@@ -88,6 +96,8 @@ class Ledger:
                 if name not in journaled:
                     self.adopted += 1
                     self._append(name, receipt)
+            else:
+                self._refused.add(name)
 
     def record_receipt(self, name: str, receipt: dict[str, Any]) -> None:
         """Record a finished unit.
@@ -106,12 +116,38 @@ class Ledger:
         HeldError
             If a newer launch has taken over.
         """
-        known = self.receipts.get(name)
-        if known is not None:
+        known = self._first.setdefault(name, receipt)
+        try:
             self._require_equal(name, known, receipt)
-            return
-        self._append(name, receipt)
-        self.receipts[name] = receipt
+        except StageError:
+            if name not in self.receipts:
+                # Its files stand there by now, and the next launch would believe them.
+                self._clear(name)
+            raise
+        if name not in self.receipts:
+            self._append(name, receipt)
+            self.receipts[name] = receipt
+
+    def void(self, name: str) -> bool:
+        """Give up what was made of a unit before, if that was not accepted: there is better evidence now.
+
+        Parameters
+        ----------
+        name : str
+            Name of a unit whose files stand in the way of others.
+
+        Returns
+        -------
+        bool
+            True if they were set aside, so that the unit can be done again; False if they are to be believed.
+        """
+        if name not in self._refused:
+            return False
+        self._refused.remove(name)
+        self._first.pop(name, None)
+        self._clear(name)
+        self._journal.append({"shard": name, "void": True})
+        return True
 
     def record_begin(self, name: str) -> None:
         """Record that this very process begins a unit: should it die, the next launch knows of what.
@@ -150,7 +186,6 @@ class Ledger:
     def _replay(self, records: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """Give the receipts of this plan; the last word on a unit counts: it may have been set aside since."""
         last: dict[str, dict[str, Any]] = {}
-        first: dict[str, dict[str, Any]] = {}
         for record in records:
             if record.get("begun") in self._keys:
                 self.suspects.add(record["begun"])
@@ -161,10 +196,12 @@ class Ledger:
             if record.get("code") == CRASHED:
                 self.suspects.add(name)
             receipt = record.get("receipt")
-            if receipt is None:
-                last.pop(name, None)
-            elif record.get("key") == self._keys[name]:
-                self._require_equal(name, first.setdefault(name, receipt), receipt)
+            last.pop(name, None)
+            if record.get("void"):
+                self._first.pop(name, None)
+            # One of another identity is void: what stands there now was made of another input.
+            elif receipt is not None and record.get("key") == self._keys[name]:
+                self._require_equal(name, self._first.setdefault(name, receipt), receipt)
                 last[name] = receipt
         return last
 
@@ -186,20 +223,24 @@ class Ledger:
 
     def _clear(self, name: str) -> None:
         """Set aside the files of a unit that nothing vouches for: they would stand in the way of the right ones."""
-        for path in self._layout.unit_files(self._stage, name).values():
+        there = [path for path in self._layout.unit_files(self._stage, name).values() if os.path.lexists(path)]
+        if there and self._layout.stage_manifest(self._stage).exists():
+            # Its readers would miss a part that the manifest names.
+            withdraw_stages(self._layout, self._dependents)
+        for path in there:
             move_aside(self._layout, path)
 
     def _append(self, name: str, receipt: dict[str, Any]) -> None:
         self._journal.append({"shard": name, "key": self._keys[name], "receipt": receipt})
 
     def _require_equal(self, name: str, one: dict[str, Any], other: dict[str, Any]) -> None:
-        for entry in self._layout.unit_files(self._stage, name):
-            hashes = [None if receipt[entry] is None else receipt[entry]["sha256"] for receipt in (one, other)]
-            if hashes[0] != hashes[1]:
+        before, now = (hash_files(self._layout, self._stage, name, receipt) for receipt in (one, other))
+        for entry, sha256 in before.items():
+            if sha256 != now[entry]:
                 raise StageError(
                     f"E_NONDETERMINISM: {escape_controls(name)}: two attempts gave different {entry} "
-                    f"({hashes[0]} and {hashes[1]}): its input changed, or a machine computes wrongly. Check the "
-                    "inputs with --verify-inputs; start anew with --new"
+                    f"({sha256} and {now[entry]}): its input changed, or a machine computes wrongly. Check the inputs "
+                    "with --verify-inputs; start anew with --new"
                 )
 
 
@@ -207,7 +248,8 @@ def _list_files(folder: Path) -> dict[str, int]:
     """Give the sizes of the files in a folder, by name."""
     try:
         with os.scandir(folder) as entries:
-            return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+            files = (entry for entry in entries if entry.is_file(follow_symlinks=False))
+            return {entry.name: entry.stat(follow_symlinks=False).st_size for entry in files}
     except FileNotFoundError:
         return {}
 
@@ -216,6 +258,8 @@ def _size(path: Path, there: Mapping[str, int] | None = None) -> int | None:
     if there is not None:
         return there.get(path.name)
     try:
-        return path.stat().st_size
+        found = path.lstat()
     except FileNotFoundError:
         return None
+    # A link leads out of the run: whoever copies that has nothing.
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

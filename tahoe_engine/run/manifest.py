@@ -118,6 +118,35 @@ def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
     return manifest
 
 
+def read_published(layout: Layout, stage: str) -> dict[str, Any]:
+    """Read the manifest of a stage that the run's manifest lists, as it was listed.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    stage : str
+        Name of the stage.
+
+    Returns
+    -------
+    dict
+        Its content.
+
+    Raises
+    ------
+    StageError
+        If the stage is not finished, is being written anew, or its manifest is damaged.
+    """
+    manifest = read_manifest(layout, stage)
+    entry = list_stages(layout).get(stage)
+    if entry is None:
+        raise StageError(f"{layout.root}: the stage {stage!r} is not finished; run `tahoe {stage}` again")
+    if entry["manifest"] != hashlib.sha256(layout.stage_manifest(stage).read_bytes()).hexdigest():
+        raise StageError(f"{layout.stage_manifest(stage)}: not the one that was published; run `tahoe {stage}` again")
+    return manifest
+
+
 def list_stages(layout: Layout) -> dict[str, Any]:
     """List the finished stages of a run.
 

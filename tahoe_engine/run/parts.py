@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from tahoe_engine.errors import StageError
+from tahoe_engine.errors import ConflictError
 from tahoe_engine.run.disk import hash_file, sync_folder
 from tahoe_engine.run.epoch import require_newest
 
@@ -36,7 +36,7 @@ def commit_part(layout: Layout, temporary: Path, final: Path, sha256: str) -> No
 
     Raises
     ------
-    StageError
+    ConflictError
         If the name is taken by a file of other bytes.
     HeldError
         If a newer launch has taken over.
@@ -124,7 +124,7 @@ def move_aside(layout: Layout, path: Path) -> None:
 
 def _require_equal(final: Path, sha256: str) -> None:
     if hash_file(final) != sha256:
-        raise StageError(
+        raise ConflictError(
             f"E_NONDETERMINISM: {final} exists with other bytes than this run computes for the same unit: its input or "
             "one of the two files changed, or a machine computes wrongly. Nothing was replaced; check the inputs with "
             "--verify-inputs and the run with `tahoe verify --deep`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ def record_plan(  # noqa: PLR0913 - each is one thing a plan depends on
     dependents: Collection[str] = (),
     redo: Collection[str] = (),
     accept_changed_inputs: bool = False,
+    known: str | None = None,
 ) -> str:
     """Record the plan of a stage, or check that it is the one recorded.
 
@@ -47,6 +49,8 @@ def record_plan(  # noqa: PLR0913 - each is one thing a plan depends on
         Inputs that gave nothing so far (quarantined): they may have been mended.
     accept_changed_inputs : bool
         Take changed, new and missing inputs as they are now; what was published with the others is withdrawn.
+    known : str, optional
+        sha256 of the plan's file as the journal has it: a plan that was lost is written again if it is that one.
 
     Returns
     -------
@@ -73,8 +77,9 @@ def record_plan(  # noqa: PLR0913 - each is one thing a plan depends on
         elif changed:
             # Before the plan: a crash in between leaves a stage that is not finished, never one that is stale.
             withdraw_stages(layout, dependents)
-            set_aside_inputs(layout, stage, recorded["inputs"].keys() - plan["inputs"].keys())
-    elif any(layout.stage(stage).glob("*.parquet")):
+            # Also of those that changed: were they to change back, their old parts would be taken for the new ones.
+            set_aside_inputs(layout, stage, _list_changed(recorded["inputs"], plan["inputs"]))
+    elif any(layout.stage(stage).glob("*.parquet")) and known != hashlib.sha256(encode_manifest(plan)).hexdigest():
         raise StageError(
             f"{layout.stage(stage)} holds parts, but no plan of this engine says what they are; use another run "
             "folder, or set them aside with --new"
@@ -147,6 +152,10 @@ def _input_differences(old: Mapping[str, Any], new: Mapping[str, Any], redo: Col
         # An input that could not be read when the plan was made has no identity yet.
         elif old[name] != new[name] and name not in redo and any(value is not None for value in old[name].values()):
             yield f"input {name}: E_INPUT_CHANGED ({'; '.join(_differences(old[name], new[name]))})"
+
+
+def _list_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name, identity in old.items() if new.get(name) != identity)
 
 
 def _show(value: object) -> str:

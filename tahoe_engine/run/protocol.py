@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError
 from tahoe_engine.run.disk import hash_file
-from tahoe_engine.run.journal import list_journals, parse_line, read_lines
+from tahoe_engine.run.journal import list_journals, read_lines
 from tahoe_engine.run.plan import read_plan
+from tahoe_engine.run.receipts import find_receipt, hash_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,9 @@ def check_protocol(layout: Layout, stage: str) -> tuple[int, list[Found]]:
         except StageError as error:
             found.append((_place(layout, path), str(error)))
             continue
+        except OSError as error:
+            found.append((_place(layout, path), f"cannot be read ({error.strerror})"))
+            continue
         if whole != path.stat().st_size:
             found.append((_place(layout, path), "its last line is torn or damaged"))
         for record in records:
@@ -74,11 +78,11 @@ def _list_inputs(layout: Layout, stage: str) -> set[str]:
 
 def _check_unit(layout: Layout, stage: str, name: str, record: dict[str, Any]) -> Iterator[list[Found]]:
     kept = layout.receipts(stage) / f"{name}.json"
-    try:
-        same = parse_line(kept.read_bytes()) == record
-    except (OSError, ValueError):
-        same = False
-    # Without it nothing is lost as long as the journal is whole.
+    found = find_receipt(layout, stage, name, record["key"])
+    # Without it nothing is lost as long as the journal is whole. A second attempt may have left one that says more.
+    same = found is not None and hash_files(layout, stage, name, found) == hash_files(
+        layout, stage, name, record["receipt"]
+    )
     yield [] if same or not kept.exists() else [(_place(layout, kept), "differs from what the journal recorded")]
     for entry, path in layout.unit_files(stage, name).items():
         part = record["receipt"].get(entry)

@@ -59,14 +59,35 @@ def find_receipt(layout: Layout, stage: str, name: str, key: str) -> dict[str, A
     dict or None
         None if there is none, or of another unit, or damaged.
     """
+    place = _place(layout, stage, name)
     try:
-        record = parse_line(_place(layout, stage, name).read_bytes())
+        # Nothing else is opened: reading a pipe would wait for ever.
+        record = parse_line(place.read_bytes()) if place.is_file() else None
     except (OSError, ValueError):
         return None
     if record is None or record.get("key") != key or record.get("shard") != name:
         return None
     receipt = record.get("receipt")
     return receipt if isinstance(receipt, dict) else None
+
+
+def hash_files(layout: Layout, stage: str, name: str, receipt: dict[str, Any]) -> dict[str, str | None]:
+    """Give the sha256 of each file of a unit, as a receipt has them.
+
+    Parameters
+    ----------
+    layout, stage, name
+        As in `keep_receipt`.
+    receipt : dict
+        Of the unit.
+
+    Returns
+    -------
+    dict
+        By the file's entry in the receipt; None where the unit has no such file.
+    """
+    parts = {entry: receipt.get(entry) for entry in layout.unit_files(stage, name)}
+    return {entry: None if part is None else part["sha256"] for entry, part in parts.items()}
 
 
 def _place(layout: Layout, stage: str, name: str) -> Path:

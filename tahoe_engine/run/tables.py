@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError
 from tahoe_engine.run.layout import Layout
-from tahoe_engine.run.manifest import list_stages, read_manifest
+from tahoe_engine.run.manifest import list_stages, read_published
 from tahoe_engine.run.plan import read_plan
 from tahoe_engine.schema import TABLES, cells_table
 
@@ -53,7 +53,7 @@ class Run:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """The manifests of all finished stages, by name of the stage."""
-        return {stage: read_manifest(self._layout, stage) for stage in self.stages}
+        return {stage: read_published(self._layout, stage) for stage in self.stages}
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Run:
         """
         import polars as pl
 
-        manifest = read_manifest(self._layout, name)
+        manifest = read_published(self._layout, name)
         # A part without rows says nothing, and thousands of them would be opened for it.
         parts = [part["name"] for part in manifest["parts"] if part["rows"]]
         paths = [self._layout.stage(name) / part for part in parts]

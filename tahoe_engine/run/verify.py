@@ -117,6 +117,8 @@ def _check_sums(manifest: dict[str, Any], entry: dict[str, Any]) -> Iterator[str
 def _check_part(path: Path, part: dict[str, Any], *, deep: bool) -> Iterator[str]:
     if not path.is_file():
         yield "missing"
+    elif path.is_symlink():
+        yield "a link: a copy of the run would not have it"
     elif path.stat().st_size != part["size"]:
         yield f"{path.stat().st_size} bytes, expected {part['size']}"
     elif deep and hash_file(path) != part["sha256"]:
