@@ -164,6 +164,11 @@ class Launch:
         self.quarantined[unit.shard.name] = (error, rows)
         self.ledger.record_defect(unit.shard.name, describe_quarantine(error, rows))
 
+    @property
+    def n_torn(self) -> int:
+        """Journals of earlier launches whose end was torn."""
+        return self._journal.n_torn
+
     def sync(self) -> None:
         """Bring what was recorded to the disk: manifests come after it."""
         self._journal.sync()

@@ -52,6 +52,10 @@ class CellsReport:
         Rows scanned by this launch.
     seconds : float
         Of this launch, planning included.
+    units_taken_over : int
+        Of those of earlier launches: shards whose line in the journal was lost, and whose parts were found whole.
+    journals_torn : int
+        Journals whose end a crash had torn; it was cut off.
     """
 
     into: Path
@@ -60,6 +64,8 @@ class CellsReport:
     units_found_done: int
     rows_done: int
     seconds: float
+    units_taken_over: int = 0
+    journals_torn: int = 0
 
     @property
     def n_quarantined(self) -> int:
@@ -81,5 +87,7 @@ class CellsReport:
             "cells_per_second": round(self.rows_done / self.seconds) if self.seconds else None,
             "shards_done": self.units_done,
             "shards_found_done": self.units_found_done,
+            "shards_taken_over": self.units_taken_over,
+            "journals_torn": self.journals_torn,
             **{name: self.manifest[name] for name in names},
         }

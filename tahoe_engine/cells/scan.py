@@ -190,7 +190,9 @@ def _scan(launch: Launch, tell: Callable[[Progress], None], start: float) -> Cel
         raise
     launch.sync()
     manifest = publish(launch, tables, tell)
-    return CellsReport(layout.root, manifest, n_done, found_done, rows_done, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    taken_over, torn = launch.ledger.adopted, launch.n_torn
+    return CellsReport(layout.root, manifest, n_done, found_done, rows_done, seconds, taken_over, torn)
 
 
 def _ignore(progress: Progress) -> None:

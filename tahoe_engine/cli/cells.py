@@ -81,7 +81,10 @@ def _print_lines(report: CellsReport, rate: int | None) -> None:
     rows = manifest["rows"]
     reasons = {"filtered": manifest["filtered"], "rejected": manifest["rejected"]}
     time = duration(report.seconds) + (f", {count(rate)} cells/s" if report.rows_done and rate else "")
-    found = f" ({report.units_found_done} were done before)" if report.units_found_done else ""
+    before = [f"{count(report.units_found_done)} were done before"] if report.units_found_done else []
+    before += [f"{count(report.units_taken_over)} of them without a journal line"] if report.units_taken_over else []
+    before += ["the end of the journal was torn by a crash and cut off"] if report.journals_torn else []
+    found = f" ({', '.join(before)})" if before else ""
     tables = ["cells"] + (["genes"] if manifest["settings"]["cells"]["stats"] == "all" else [])
     print_facts(
         [

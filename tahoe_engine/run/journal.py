@@ -41,6 +41,8 @@ class Journal:
     ----------
     records : list of dict
         What earlier launches wrote, in order.
+    n_torn : int
+        Journals of earlier launches whose end a crash had torn; it was cut off.
 
     Raises
     ------
@@ -51,12 +53,14 @@ class Journal:
     def __init__(self, layout: Layout, stage: str) -> None:
         self._layout = layout
         self.records: list[dict[str, Any]] = []
+        self.n_torn = 0
         for path in list_journals(layout, stage):
             records, whole = read_lines(path)
             self.records += records
             if path.stat().st_size != whole:
                 # Torn by a crash: cut off, so that what is damaged later is not taken for that.
                 os.truncate(path, whole)
+                self.n_torn += 1
         self._path = layout.journal(stage)
         self._file: int | None = None
         self._synced = time.monotonic()

@@ -19,6 +19,9 @@ from tahoe_engine.run.epoch import begin_epoch
 from tahoe_engine.run.layout import Layout
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
     from tahoe_engine.cells.report import Progress
 
 pytest.importorskip("tahoe_engine._rust", reason="the core is not built: make build")
@@ -115,7 +118,8 @@ def test_changed_inputs_that_are_accepted_withdraw_what_was_published_first(
 
 def test_a_run_whose_journal_was_lost_takes_its_parts_over(atlas: Path, run: Path, copy: Path) -> None:
     shutil.rmtree(copy / ".tahoe/journal")
-    assert scan(atlas, copy).units_done == 0
+    report = scan(atlas, copy)
+    assert (report.units_done, report.units_found_done, report.units_taken_over) == (0, 6, 6)
     assert published(copy) == published(run)
     assert verify_run(copy, deep=True)[1] == []
 
@@ -227,3 +231,14 @@ def test_anything_that_is_no_ordinary_error_is_a_panic_with_a_name(
     monkeypatch.setattr("tahoe_engine._rust.scan_cells", stop)
     report = scan(atlas, tmp_path / "run")
     assert set(quarantined(report).values()) == {"E_PANIC"}
+
+
+def test_a_torn_journal_is_told(
+    atlas: Path, run: Path, copy: Path, tahoe: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (journal,) = (copy / ".tahoe/journal").iterdir()
+    os.truncate(journal, journal.stat().st_size - 20)
+    done = tahoe("cells", atlas, "--into", copy, "--workers", 0)
+    assert "6 were done before, 1 of them without a journal line, the end of the journal was torn" in done.stdout
+    assert published(copy) == published(run)
+    assert verify_run(copy, deep=True)[1] == []
