@@ -145,8 +145,11 @@ class Ledger:
             return False
         self._refused.remove(name)
         self._first.pop(name, None)
-        self._clear(name)
+        # First the word, then the files: a crash in between leaves a part that is asked about again, while without the
+        # word the right bytes would be refused for ever.
         self._journal.append({"shard": name, "void": True})
+        self._journal.sync()
+        self._clear(name)
         return True
 
     def record_begin(self, name: str) -> None:
