@@ -158,7 +158,79 @@ GENES: Final = Table(
     ),
 )
 
-TABLES: Final = {table.name: table for table in (CELLS, GENES)}
+# Of the default keys; `groups_index` gives the table of others.
+GROUPS: Final = Table(
+    "groups",
+    (
+        Column("group_id", "Int32"),
+        Column(SAMPLE, "String"),
+        Column(CELL_LINE_ID, "String"),
+        Column(DRUG, "String", nullable=True),  # null where the cells of a group have several
+        Column("dose_um", "Float64", nullable=True),
+        Column(PLATE, "String", nullable=True),
+        Column("n_cells", "UInt64"),
+        Column("total_counts", "UInt64"),
+    ),
+)
+
+# Sparse: a gene without counts in a group has no row there.
+MOMENTS: Final = Table(
+    "groups/moments",
+    (
+        Column("group_id", "Int32"),
+        Column("gene", "Int32"),
+        Column("n_cells_by_counts", "UInt32"),
+        Column("sum_counts", "UInt64"),
+        Column("sum_sq_counts", "UInt64"),
+        Column("mean_cp10k", "Float64"),
+        Column("var_cp10k", "Float64", nullable=True),  # null in a group of one cell
+        Column("mean_log1p_cp10k", "Float64"),
+        Column("var_log1p_cp10k", "Float64", nullable=True),
+    ),
+)
+
+CONTRASTS: Final = Table(
+    "contrasts",
+    (
+        Column("contrast_id", "Int32"),
+        Column(DRUG, "String", nullable=True),
+        Column("dose_um", "Float64", nullable=True),
+        Column(CELL_LINE_ID, "String", nullable=True),  # null where a contrast pools several
+        Column(PLATE, "String", nullable=True),
+        Column("n_cells_treated", "UInt64"),
+        Column("n_cells_control", "UInt64"),
+        Column("n_wells_treated", "UInt32"),
+        Column("n_wells_control", "UInt32"),
+        Column("method", "String"),
+        Column("df_residual", "Float64", nullable=True),
+        Column("df_prior", "Float64", nullable=True),
+        Column("flags", "String"),
+    ),
+)
+
+RESULTS: Final = Table(
+    "contrasts/results",
+    (
+        Column("contrast_id", "Int32"),
+        Column("gene", "Int32"),
+        Column("logfoldchanges", "Float64", nullable=True),  # base 2
+        Column("scores", "Float64", nullable=True),  # t
+        Column("pvals", "Float64", nullable=True),
+        Column("pvals_adj", "Float64", nullable=True),  # Benjamini-Hochberg within the contrast
+        Column("mean_treated", "Float64", nullable=True),  # of log1p(CP10k) for welch, of log2-CPM for limma
+        Column("mean_control", "Float64", nullable=True),
+        Column("lfc_shrunken", "Float64", nullable=True),
+    ),
+)
+
+RESULTS_LIMMA: Final = Table(
+    RESULTS.name, (*RESULTS.columns, Column("AveExpr", "Float64"), Column("B", "Float64", nullable=True))
+)
+
+TABLES: Final = {table.name: table for table in (CELLS, GENES, GROUPS, MOMENTS, CONTRASTS, RESULTS)}
+# Keys that groups may have, and what they are groups by where nothing else is said.
+GROUP_KEYS: Final = (SAMPLE, CELL_LINE_ID)
+GROUPABLE: Final = (SAMPLE, CELL_LINE_ID, DRUG, "dose_um", PLATE, CELL_NAME, MOA_FINE, "shard")
 STATS: Final = ("summary", "qc", "all")
 
 
@@ -181,3 +253,27 @@ def cells_table(stats: str) -> Table:
     (16, 22)
     """
     return CELLS_SUMMARY if stats == "summary" else CELLS
+
+
+def groups_index(keys: tuple[str, ...]) -> Table:
+    """Give the index of groups by these keys.
+
+    Parameters
+    ----------
+    keys : tuple of str
+        Columns of the cells table.
+
+    Returns
+    -------
+    Table
+        ``group_id``, the keys, then of drug, dose and plate those that are no keys, and the totals.
+
+    Examples
+    --------
+    >>> groups_index(("drug", "cell_line_id")).names
+    ('group_id', 'drug', 'cell_line_id', 'dose_um', 'plate', 'n_cells', 'total_counts')
+    """
+    cells = {column.name: column for column in CELLS.columns}
+    own = tuple(cells[key] for key in keys)
+    first, *rest = GROUPS.columns
+    return Table(GROUPS.name, (first, *own, *(c for c in rest if c.name not in (*keys, *GROUP_KEYS))))

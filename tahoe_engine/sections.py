@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tahoe_engine.schema import CELL_LINE_ID, CONTROL_DRUG, DRUG, GROUP_KEYS, GROUPABLE, PLATE
+
 Names = tuple[str, ...]
 DIGITS = 18  # of a row number; Python itself refuses to read thousands
 LARGEST = 2**63 - 1  # the core counts in 64 bits, and the entries of a list in 32
@@ -69,6 +71,47 @@ class CellsSettings(Section):
         return value
 
 
+class GroupsSettings(Section):
+    """What a group of cells is, and how many of them are summed at once."""
+
+    by: Names = GROUP_KEYS
+    wells_a_block: Annotated[int, Field(ge=0, le=100_000)] = 0
+    memory_mib: Annotated[int, Field(ge=64, le=1 << 20)] = 768
+    batch_mib: Annotated[int, Field(ge=1, le=1 << 16)] = 128
+
+    @field_validator("by", mode="before")
+    @classmethod
+    def _as_keys(cls, value: object) -> object:
+        return as_keys(value)
+
+    @field_validator("by")
+    @classmethod
+    def _are_keys(cls, value: Names) -> Names:
+        unknown = [key for key in value if key not in GROUPABLE]
+        if unknown or not value or len(set(value)) < len(value):
+            named = f"{unknown[0]!r} is no key" if unknown else "name each key once"
+            raise ValueError(f"{named}; there are {', '.join(GROUPABLE)}")
+        return value
+
+
+class ContrastsSettings(Section):
+    """What is compared with what, and how."""
+
+    method: Literal["limma", "welch"] = "limma"
+    treatment: Names = (DRUG, "dose_um")
+    within: Names = (PLATE, CELL_LINE_ID)
+    block: Names = ()
+    reference: Names = (CONTROL_DRUG,)
+    robust: bool = True
+    min_cells: Annotated[int, Field(ge=0, le=2**31)] = 10
+    min_counts: Annotated[float, Field(ge=0, le=1e9)] = 10.0
+
+    @field_validator("treatment", "within", "block", "reference", mode="before")
+    @classmethod
+    def _as_keys(cls, value: object) -> object:
+        return as_keys(value)
+
+
 class WorkersSettings(Section):
     """Who computes: processes of this machine, a running scheduler, or this process alone."""
 
@@ -117,6 +160,8 @@ class Settings(Section):
 
     source: SourceSettings = SourceSettings()
     cells: CellsSettings = CellsSettings()
+    groups: GroupsSettings = GroupsSettings()
+    contrasts: ContrastsSettings = ContrastsSettings()
     workers: WorkersSettings = WorkersSettings()
     limits: LimitsSettings = LimitsSettings()
     run: RunSettings = RunSettings()
@@ -134,6 +179,29 @@ class Job(Section):
     @classmethod
     def _as_tuple(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
+
+
+def as_keys(value: object) -> object:
+    """Read names that people write as a list or with commas.
+
+    Parameters
+    ----------
+    value : object
+        What stands in a file or an option.
+
+    Returns
+    -------
+    object
+        A tuple where it is a list or a text, else the value itself for the model to judge.
+
+    Examples
+    --------
+    >>> as_keys("plate, cell_line_id"), as_keys(["drug"]), as_keys("")
+    (('plate', 'cell_line_id'), ('drug',), ())
+    """
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else value
 
 
 def parse_rows(text: str) -> tuple[int, int | None] | None:

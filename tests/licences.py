@@ -48,6 +48,8 @@ SPELT = {
     "Python Software Foundation License": "PSF-2.0",
 }
 LONGEST_NAME = 60  # some packages put the whole text into the field
+# Their metadata names no licence that can be looked up; read in what they ship.
+READ = {"scverse-misc": "BSD-3-Clause", "umap-learn": "BSD-3-Clause"}
 
 
 def is_allowed(expression: str) -> bool:
@@ -74,8 +76,8 @@ def list_packages() -> dict[str, str]:
         ]
         written = fields["License"] or ""
         named = written if len(written) < LONGEST_NAME else ""
-        found[f"{fields['Name']} {package.version}"] = fields["License-Expression"] or (
-            " AND ".join(classified) if classified else named
+        found[f"{fields['Name']} {package.version}"] = (
+            READ.get(fields["Name"]) or fields["License-Expression"] or (" AND ".join(classified) or named)
         )
     return found
 

@@ -98,6 +98,8 @@ PLACES = {
     "scheduler": ("workers", "scheduler"),
     "insecure_cluster": ("workers", "insecure"),
     "strict": ("run", "strict"),
+    **{name: ("groups", name) for name in ("by", "wells_a_block")},
+    **{name: ("contrasts", name) for name in ("method", "treatment", "within", "block", "reference", "min_cells")},
 }
 
 
@@ -148,34 +150,58 @@ def make_cells_settings(
     )
 
 
-def with_cells_settings(verb: Callable[..., int]) -> Callable[..., int]:
-    """Give a verb the options of `make_cells_settings` in place of its parameter `settings`.
+def make_run_settings(
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    insecure_cluster: InsecureCluster = False,
+    profile: Profile = None,
+    set_: Set = None,
+) -> Settings:
+    """Resolve the settings of a verb that has no options of its own; the parameters are those of every stage.
+
+    Returns
+    -------
+    Settings
+        Options have the last word.
+    """
+    return make_settings(profile, set_, workers=workers, scheduler=scheduler, insecure_cluster=insecure_cluster)
+
+
+def with_settings_from(make: Callable[..., Settings]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a verb the options of a function that makes settings, in place of its parameter `settings`.
 
     Parameters
     ----------
-    verb : callable
-        A verb with a parameter `settings`.
+    make : callable
+        Its parameters become options.
 
     Returns
     -------
     callable
-        What typer registers: the verb's own options, and the shared ones where `settings` stood.
+        A decorator. What typer registers has the verb's own options, and the shared ones where `settings` stood.
     """
-    # Typer reads the signature. The name is given here: to import the settings would slow `tahoe --help` down.
-    own = _parameters(verb)
-    shared = _parameters(make_cells_settings)
-    place = list(own).index("settings")
-    names = [*list(own)[:place], *shared, *list(own)[place + 1 :]]
-    parameters = [(own | shared)[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in names]
 
-    @functools.wraps(verb)
-    def with_settings(**given: Any) -> int:  # noqa: ANN401 - whatever the options hold
-        settings = make_cells_settings(**{name: given.pop(name) for name in shared})
-        return verb(settings=settings, **given)
+    def decorate(verb: Callable[..., int]) -> Callable[..., int]:
+        # Typer reads the signature. The name is given here: to import the settings would slow `tahoe --help` down.
+        own = _parameters(verb)
+        shared = _parameters(make)
+        place = list(own).index("settings")
+        names = [*list(own)[:place], *shared, *list(own)[place + 1 :]]
+        parameters = [(own | shared)[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in names]
 
-    with_settings.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    with_settings.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return with_settings
+        @functools.wraps(verb)
+        def with_settings(**given: Any) -> int:  # noqa: ANN401 - whatever the options hold
+            settings = make(**{name: given.pop(name) for name in shared})
+            return verb(settings=settings, **given)
+
+        with_settings.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        with_settings.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return with_settings
+
+    return decorate
+
+
+with_cells_settings = with_settings_from(make_cells_settings)
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

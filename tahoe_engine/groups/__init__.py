@@ -1,0 +1,1 @@
+"""The stage `groups`: exact moments of every gene in every group of cells."""
