@@ -7,6 +7,7 @@ from tahoe_engine.run.describe import describe_run
 from tahoe_engine.run.disk import hash_file, sync_folder
 from tahoe_engine.run.epoch import require_newest
 from tahoe_engine.run.fingerprint import describe_build
+from tahoe_engine.run.frames import digest_frame, write_frame
 from tahoe_engine.run.garbage import collect_garbage
 from tahoe_engine.run.journal import Journal, read_journal
 from tahoe_engine.run.layout import Layout
@@ -42,6 +43,7 @@ __all__ = [
     "commit_part",
     "describe_build",
     "describe_run",
+    "digest_frame",
     "hash_file",
     "hold_back",
     "hold_run",
@@ -61,6 +63,7 @@ __all__ = [
     "set_aside_stages",
     "sync_folder",
     "verify_run",
+    "write_frame",
     "write_manifest",
     "write_run_manifest",
 ]
