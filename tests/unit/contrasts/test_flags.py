@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from tahoe_engine.contrasts.flags import (
     FLAGS,
@@ -90,6 +91,23 @@ def test_a_contrast_far_out_on_the_other_side_is_no_artefact() -> None:
 def test_seven_contrasts_are_too_few() -> None:
     assert not find_cell_count_artefacts(LINE[:7], CELLS[:7]).any()
     assert find_cell_count_artefacts(LINE[:8], CELLS[:8]).any()
+
+
+def test_a_weak_correlation_is_no_artefact_however_sure_it_is() -> None:
+    cells = np.arange(60)
+    scores = cells + 60.0 * np.tile([0, 1, 2], 20)  # each third of the contrasts is a line of its own
+    correlation = spearmanr(scores, cells)
+    assert 0.3 < correlation.statistic < 0.6
+    assert correlation.pvalue < 0.01
+    assert not find_cell_count_artefacts(scores, cells).any()
+
+
+def test_a_strong_correlation_may_be_chance_among_few() -> None:
+    scores = np.array([2.0, 4, 1, 3, 6, 8, 5, 7])
+    correlation = spearmanr(scores, CELLS[:8])
+    assert correlation.statistic > 0.6
+    assert correlation.pvalue > 0.01
+    assert not find_cell_count_artefacts(scores, CELLS[:8]).any()
 
 
 def test_contrasts_without_a_score_take_no_part() -> None:
