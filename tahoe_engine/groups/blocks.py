@@ -50,16 +50,18 @@ class Block:
             if mask >> index & 1
         )
 
-    def count_bytes(self, recorded: Mapping[str, Recorded]) -> tuple[int, int]:
-        """Estimate the bytes of the two list columns that are read, and the requests to a remote source."""
+    def count_bytes(self, recorded: Mapping[str, Recorded], gap: int) -> tuple[int, int]:
+        """Estimate the bytes of the two list columns that are read, and the requests if the shards lie elsewhere."""
         total = requests = 0
         for shard, mask in self.masks.items():
             one = recorded[shard]
             a_row = one.list_bytes / max(1, one.n_rows)
+            # Between the lists of neighbouring row groups stand texts, which are fetched along where they are short.
+            joined = (one.size - one.list_bytes) / max(1, len(one.row_groups)) <= gap
             for run in _runs(mask):
                 wanted = sum(one.row_groups[index] for index in run) * a_row
                 total += round(wanted)
-                requests += math.ceil(wanted / LONGEST_RANGE) or 1
+                requests += max(1, math.ceil(wanted / LONGEST_RANGE)) if joined else len(run)
         return total, requests
 
 

@@ -108,7 +108,8 @@ class GroupsPlan:
         blocks = self.make_blocks()
         read = sum(block.count_rows(self.recorded) for block in blocks)
         kept = sum(anchor.n_cells for anchor in self.anchors)
-        sizes = [block.count_bytes(self.recorded) for block in blocks]
+        gap = self.settings.source.gap_bytes
+        sizes = [block.count_bytes(self.recorded, gap) for block in blocks]
         return {
             "by": list(self.by),
             "parts": len(self.anchors),
