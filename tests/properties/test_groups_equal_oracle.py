@@ -69,7 +69,7 @@ def test_any_groups_of_any_rows_of_any_shards(
             calls += [(path, rows[:cut], mine[:cut], totals[:cut]), (path, rows[cut:], mine[cut:], totals[cut:])]
             cells += chosen
             groups += mine
-        parts = []
+        parts, made = [], {"rows": -1}
         for i in range(2):
             spill = Path(folder) / f"spill{i}"
             memory = data.draw(st.sampled_from([0, 1_000, 30_000, PLENTY]))
