@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
-from scipy.stats import false_discovery_control
 
+from tahoe_engine.contrasts.adjust import adjust_bh
 from tahoe_engine.contrasts.limma.checks import SHOWN, check_counts, check_lib_sizes
 from tahoe_engine.contrasts.limma.fit import fit_counts
 from tahoe_engine.errors import ConfigError, escape_controls
@@ -89,7 +89,7 @@ def fit_limma(
             "AveExpr": tested.AveExpr,
             "t": tested.t[:, 0],
             "P.Value": p_values,
-            "adj.P.Val": false_discovery_control(p_values, method="bh"),
+            "adj.P.Val": adjust_bh(p_values),
             "B": tested.B[:, 0],
         }
     )

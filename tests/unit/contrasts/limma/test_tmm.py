@@ -34,13 +34,13 @@ def test_samples_that_share_no_gene_are_left_as_they_are() -> None:
     assert norm_factors([[5, 0], [0, 7]]) == pytest.approx([1, 1], abs=1e-15)
 
 
-def test_mostly_empty_samples_have_factors() -> None:
-    counts = np.zeros((100, 3))
-    counts[:10] = np.arange(30).reshape(10, 3) + 1
-    counts[:60, 0] += 1  # no upper quartile is above zero in the other two
-    factors = norm_factors(counts)
-    assert np.isfinite(factors).all()
-    assert np.log(factors).sum() == pytest.approx(0, abs=1e-12)
+def test_of_mostly_empty_samples_the_deepest_is_the_reference() -> None:
+    counts = np.zeros((50, 6))  # none has more than 11 of 50 genes: all upper quartiles are zero
+    counts[:10, 0], counts[10, 0], counts[:10, 1] = 10, 300, 100
+    for sample in range(2, 6):  # these share no gene with any other
+        counts[10 * sample - 9 : 10 * sample - 1, sample] = 5
+    # Shares of the first ten genes are 10 / 400 and 100 / 1,000: M is -2.
+    assert norm_factors(counts) == pytest.approx([2 ** (1 / 3 - 2)] + [2 ** (1 / 3)] * 5, rel=1e-14)
 
 
 def test_given_library_sizes_are_used() -> None:
