@@ -29,7 +29,8 @@ def fit_limma(
     All genes of `counts` are used for everything: library sizes are sums over these genes, and so are the trend and the
     prior. Genes that hardly have counts should be left out first (see `filter_by_expr`), as the numbers of limma's
     users are made that way; given all genes, the many that are near zero bend the trend and the prior, and each test is
-    then made among more tests. Nothing is left out silently.
+    then made among more tests. Nothing is left out silently; a gene without counts in all samples tells nothing, so it
+    is no part of trend and prior and has logFC 0 and P 1.
 
     Parameters
     ----------

@@ -145,6 +145,18 @@ def test_twins_are_borne() -> None:
         fit_limma(counts.with_columns(d2="d1", d3="d1"), DESIGN, CONTRAST)
 
 
+def test_genes_without_counts_change_no_other_and_are_not_found() -> None:
+    zeros = pl.DataFrame({"token": [f"Z{i}" for i in range(2_000)]}).with_columns(pl.lit(0).alias(s) for s in SAMPLES)
+    table = fit_limma(pl.concat([COUNTS, zeros], how="vertical_relaxed"), DESIGN, CONTRAST)
+    for column in ("logFC", "AveExpr", "t", "P.Value", "B"):
+        assert table[column][: COUNTS.height].to_numpy() == pytest.approx(TABLE[column].to_numpy(), rel=1e-9), column
+    silent = table[COUNTS.height :]
+    assert silent["logFC"].to_numpy() == pytest.approx(np.zeros(2_000), abs=1e-12)
+    assert silent.select("t", "P.Value", "adj.P.Val").unique().rows() == [(0.0, 1.0, 1.0)]
+    assert silent["B"].to_numpy() == pytest.approx(np.full(2_000, np.log(0.01 / 0.99)))
+    assert (silent["AveExpr"] < table["AveExpr"][: COUNTS.height].min()).all()
+
+
 @pytest.mark.parametrize("genes", [1, 2, 5])
 def test_few_genes_are_borne(genes: int) -> None:
     table = fit_limma(COUNTS[20 : 20 + genes], DESIGN, CONTRAST)
