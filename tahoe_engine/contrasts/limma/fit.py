@@ -131,6 +131,13 @@ class Fit:
         ------
         ConfigError
             If a contrast cannot be estimated, there are no residual degrees of freedom, or no gene varies at all.
+
+        Examples
+        --------
+        >>> counts = [[10, 12, 40, 44], [50, 60, 52, 61], [7, 9, 8, 10], [30, 33, 31, 38]]
+        >>> tested = fit_counts(counts, [[1, 0], [1, 0], [1, 1], [1, 1]]).test([[0], [1]])
+        >>> [bool(p < 0.01) for p in tested.p_value[:, 0]]
+        [True, False, False, False]
         """
         readers = read_contrasts(self.design, np.asarray(contrasts, dtype=np.float64))
         if not self.design.df_residual:
