@@ -12,9 +12,9 @@ from tahoe_engine.run.disk import hash_file
 from tahoe_engine.run.parts import move_aside, replace_file
 
 if TYPE_CHECKING:
-    from tahoe_engine.cells.joined import Joined
     from tahoe_engine.cells.manifests import Receipts
     from tahoe_engine.run.layout import Layout
+    from tahoe_engine.vocabulary.joined import Joined
 
 SHOWN = 5  # damaged shards named in an error
 

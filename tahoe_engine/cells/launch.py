@@ -10,10 +10,17 @@ from tahoe_engine.cells.manifests import Receipts, describe_quarantine
 from tahoe_engine.cells.unit import CellsUnit, CellsWork
 from tahoe_engine.cells.wanted import KEYS
 from tahoe_engine.errors import BadDataError, ConfigError, ShardError
-from tahoe_engine.run import Journal, Ledger, record_plan
-from tahoe_engine.run.disk import hash_file
-from tahoe_engine.run.manifest import digest_of
-from tahoe_engine.source import Checksum, Checksums, Shard, find_checksums, load_checksums, scheme_of
+from tahoe_engine.run import Journal, Ledger, begin_stage, hold_back, replace_file
+from tahoe_engine.run.manifest import digest_of, encode_manifest
+from tahoe_engine.source import (
+    Checksum,
+    Checksums,
+    Shard,
+    describe_footers,
+    find_checksums,
+    load_checksums,
+    scheme_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,19 +83,16 @@ class Launch:
             "metadata": metadata,
         }
         self.inputs = _inputs(plan)
-        # The last word on each shard counts: what was quarantined once may have been mended since.
-        last = {record["shard"]: record for record in journal.records if "shard" in record}
-        plan_key = record_plan(
+        plan_key = begin_stage(
             layout,
+            journal,
             "cells",
             self.semantic,
             self.inputs,
             dependents=PUBLISHED,
-            redo={shard for shard, record in last.items() if "receipt" not in record},
             accept_changed_inputs=accept_changed_inputs,
-            known=next((record["plan"] for record in reversed(journal.records) if "plan" in record), None),
         )
-        journal.append({"plan": hash_file(layout.plan("cells"))})
+        self._record_sources()
         self._work = CellsWork(
             root=str(layout.root.absolute()),
             epoch=layout.epoch,
@@ -103,7 +107,6 @@ class Launch:
             source=settings.source,
         )
         self._units = {unit.shard.name: unit for unit in self._make_units(plan_key)}
-        self._bring_back()
         keys = {name: unit.key for name, unit in self._units.items()}
         self.ledger = Ledger(layout, "cells", journal, keys, dependents=PUBLISHED, accept=self._is_verified)
         for error in plan.bad:
@@ -215,25 +218,13 @@ class Launch:
             raise BadDataError(f"{rejected} rows rejected, and --strict is set: nothing is published")
 
     def hold_back(self) -> None:
-        """Take finished parts out of sight, once no worker adds to them; a later launch brings them back."""
-        if self.layout.stage_manifest("cells").exists():
-            return  # an earlier launch published them
-        held = self.layout.held_back("cells")
-        held.mkdir(parents=True, exist_ok=True)
-        self._journal.sync()
-        stage = self.layout.stage("cells")
-        for part in sorted(stage.glob("*.parquet")):
-            part.replace(held / part.name)
-        if stage.is_dir() and not any(stage.iterdir()):
-            stage.rmdir()
+        """Take finished parts out of sight; a later launch brings them back."""
+        hold_back(self.layout, self._journal, "cells")
 
-    def _bring_back(self) -> None:
-        """Put parts back that an earlier launch held back."""
-        held, stage = self.layout.held_back("cells"), self.layout.stage("cells")
-        for part in sorted(held.glob("*.parquet")):
-            stage.mkdir(exist_ok=True)
-            if not (stage / part.name).exists():
-                part.replace(stage / part.name)
+    def _record_sources(self) -> None:
+        """Write down where the shards are: later stages read them again."""
+        recorded = describe_footers([planned.footer for planned in self.plan.shards])
+        replace_file(self.layout, self.layout.sources, encode_manifest(recorded))
 
 
 def _own_checksum(shard: Shard) -> Checksum | None:

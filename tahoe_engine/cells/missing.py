@@ -6,14 +6,13 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.cells.deferred import Deferred
-from tahoe_engine.cells.fingerprint import describe_build
 from tahoe_engine.cells.report import Progress
 from tahoe_engine.cells.unit import CellsUnit, scan_unit
 from tahoe_engine.errors import ConflictError, FetchError, ShardError
+from tahoe_engine.run.fingerprint import describe_build
 from tahoe_engine.run.ledger import CRASHED
 from tahoe_engine.source import scheme_of
-from tahoe_engine.workers import WorkerDiedError, is_here, run_apart, run_units
+from tahoe_engine.workers import Deferred, WorkerDiedError, is_here, run_apart, run_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,7 +51,7 @@ def run_missing(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, 
         return rows_done, n_done
     for folder in (launch.layout.stage("cells"), launch.layout.gene_parts):
         folder.mkdir(exist_ok=True)
-    total, deferred = len(units), Deferred()
+    total, deferred = len(units), Deferred[CellsUnit]()
     slack_s = _slack(units, launch.plan.settings.source)
     while units:
         outcomes = run_units(

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine import schema
-from tahoe_engine.cells.joined import Joined, load_joined
 from tahoe_engine.cells.wanted import Wanted, resolve_wanted
 from tahoe_engine.config import Settings, parse_rows
 from tahoe_engine.errors import ConfigError, ShardError
 from tahoe_engine.source import Footer, Shard, choose_metadata, find_shards, read_footers, scheme_of
+from tahoe_engine.vocabulary.joined import Joined, load_joined
 from tahoe_engine.workers import count_workers
 
 if TYPE_CHECKING:

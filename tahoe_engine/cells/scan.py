@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tahoe_engine.cells.joined import copy_joined
 from tahoe_engine.cells.launch import PUBLISHED, Launch
 from tahoe_engine.cells.missing import run_missing
 from tahoe_engine.cells.plan import Source, plan_cells
@@ -19,6 +18,7 @@ from tahoe_engine.config import Settings, change_settings
 from tahoe_engine.errors import BadDataError, ConfigError, StageError, StoppedError
 from tahoe_engine.run import Journal, Layout, hold_run, require_free, require_newest, set_aside_stages
 from tahoe_engine.source import find_shards, scheme_of
+from tahoe_engine.vocabulary.joined import copy_joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from tahoe_engine.cells.joined import read_core_tables
 from tahoe_engine.cells.wanted import KEYS
 from tahoe_engine.errors import ShardError, StageError
 from tahoe_engine.run import Layout, commit_part, keep_receipt, require_newest
@@ -25,6 +24,7 @@ from tahoe_engine.source import (
     verify_checksum,
 )
 from tahoe_engine.source.footers import hide_path
+from tahoe_engine.vocabulary.joined import read_core_tables
 
 if TYPE_CHECKING:
     from tahoe_engine.sections import SourceSettings

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tahoe_engine.cells.joined import Joined
     from tahoe_engine.config import CellsSettings
+    from tahoe_engine.vocabulary.joined import Joined
 
 # Settings and receipts use the plural, shards have the column.
 KEYS = {"cell_lines": CELL_LINE_ID, "drugs": DRUG, "plates": PLATE, "samples": SAMPLE}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from tahoe_engine.run.begin import begin_stage, hold_back
 from tahoe_engine.run.describe import describe_run
 from tahoe_engine.run.disk import hash_file, sync_folder
 from tahoe_engine.run.epoch import require_newest
+from tahoe_engine.run.fingerprint import describe_build
+from tahoe_engine.run.frames import digest_frame, write_frame
 from tahoe_engine.run.garbage import collect_garbage
 from tahoe_engine.run.journal import Journal, read_journal
 from tahoe_engine.run.layout import Layout
@@ -15,10 +18,12 @@ from tahoe_engine.run.manifest import (
     is_published,
     list_stages,
     read_manifest,
+    read_published,
     remove_stages,
     write_manifest,
     write_run_manifest,
 )
+from tahoe_engine.run.partitions import name_part, read_plate
 from tahoe_engine.run.parts import commit_part, replace_file
 from tahoe_engine.run.plan import record_plan
 from tahoe_engine.run.receipts import keep_receipt
@@ -33,16 +38,23 @@ __all__ = [
     "Ledger",
     "Mismatch",
     "Run",
+    "begin_stage",
     "collect_garbage",
     "commit_part",
+    "describe_build",
     "describe_run",
+    "digest_frame",
     "hash_file",
+    "hold_back",
     "hold_run",
     "is_published",
     "keep_receipt",
     "list_stages",
+    "name_part",
     "read_journal",
     "read_manifest",
+    "read_plate",
+    "read_published",
     "record_plan",
     "remove_stages",
     "replace_file",
@@ -51,6 +63,7 @@ __all__ = [
     "set_aside_stages",
     "sync_folder",
     "verify_run",
+    "write_frame",
     "write_manifest",
     "write_run_manifest",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tahoe_engine.errors import StageError, StoppedError
-from tahoe_engine.run.layout import Layout
+from tahoe_engine.run.layout import Layout, flatten
 from tahoe_engine.run.lock import hold_run
 from tahoe_engine.run.plan import read_plan
 
@@ -88,7 +88,7 @@ def _find(layout: Layout) -> Iterator[Path]:
         stage = plan.stem.removeprefix("plan-")
         if not STAGE.fullmatch(stage):
             raise StageError(f"{plan} is not a plan of this engine; nothing was removed")
-        names = set(read_plan(layout, stage)["inputs"])
+        names = {flatten(name) for name in read_plan(layout, stage)["inputs"]}
         for folder in (layout.receipts(stage), *(file.parent for file in layout.unit_files(stage, "any").values())):
             # What users read is not ours to remove: `tahoe verify` names strangers there.
             if folder.is_relative_to(layout.state) and folder.is_dir():

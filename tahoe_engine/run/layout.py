@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFEST = "_MANIFEST.json"
+# Stages whose units are the parts of a table of many, by the folder of that table.
+PARTITIONED = {"groups": "moments", "contrasts": "results"}
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,8 @@ class Layout:
         return self.root / stage / MANIFEST
 
     def part(self, stage: str, name: str) -> Path:
-        """One part of a stage."""
-        return self.root / stage / f"{name}.parquet"
+        """One part of a stage; its name may hold the folder of a partition."""
+        return self.root / stage / PARTITIONED.get(stage, "") / f"{name}.parquet"
 
     def held_back(self, stage: str) -> Path:
         """Folder of finished parts of a stage that ``--strict`` did not publish."""
@@ -121,6 +123,15 @@ class Layout:
         """Folder of the receipts that workers left beside their parts."""
         return self.state / "receipts" / stage
 
+    def receipt(self, stage: str, name: str) -> Path:
+        """Receipt of a unit."""
+        return self.receipts(stage) / f"{flatten(name)}.json"
+
+    @property
+    def sources(self) -> Path:
+        """Where the shards of this run were found; a manifest does not say, so that equal runs have equal ones."""
+        return self.state / "sources.json"
+
     def unit_files(self, stage: str, name: str) -> dict[str, Path]:
         """Files that a unit of a stage commits, by their entry in its receipt; the last is what readers see."""
         own = {"genes": self.gene_parts / f"{name}.parquet"} if stage == "cells" else {}
@@ -135,3 +146,24 @@ class Layout:
         """Remove unfinished files, also of launches that are gone; call it with the lock held."""
         shutil.rmtree(self.all_temporary, ignore_errors=True)
         self.temporary.mkdir(parents=True, exist_ok=True)
+
+
+def flatten(name: str) -> str:
+    """Give the name of a unit as one file name.
+
+    Parameters
+    ----------
+    name : str
+        As `name_part` gives it, or without a folder.
+
+    Returns
+    -------
+    str
+        Without a slash; different for different names, since `name_part` writes no ``+``.
+
+    Examples
+    --------
+    >>> flatten("plate=plate4/smp_1783")
+    'plate=plate4+smp_1783'
+    """
+    return name.replace("/", "+")

@@ -84,10 +84,11 @@ class Ledger:
         there = _list_files(layout.stage(stage))
         for name, key in keys.items():
             receipt = journaled.get(name)
+            place = layout.part(stage, name)
             if receipt is not None:
                 whole = self._is_there(name, receipt, there)
             else:
-                receipt = find_receipt(layout, stage, name, key) if f"{name}.parquet" in there else None
+                receipt = find_receipt(layout, stage, name, key) if place in there else None
                 whole = receipt is not None and self._is_whole(name, receipt)
             if receipt is None or not whole:
                 self._clear(name)
@@ -208,7 +209,7 @@ class Ledger:
                 last[name] = receipt
         return last
 
-    def _is_there(self, name: str, receipt: dict[str, Any], there: Mapping[str, int]) -> bool:
+    def _is_there(self, name: str, receipt: dict[str, Any], there: Mapping[Path, int]) -> bool:
         """Tell whether the files of a journaled unit are there; their bytes are for ``verify --deep``."""
         for entry, path in self._layout.unit_files(self._stage, name).items():
             part = receipt[entry]
@@ -247,19 +248,24 @@ class Ledger:
                 )
 
 
-def _list_files(folder: Path) -> dict[str, int]:
-    """Give the sizes of the files in a folder, by name."""
+def _list_files(folder: Path) -> dict[Path, int]:
+    """Give the sizes of the files in a folder and the folders of its partitions."""
+    found = {}
     try:
         with os.scandir(folder) as entries:
-            files = (entry for entry in entries if entry.is_file(follow_symlinks=False))
-            return {entry.name: entry.stat(follow_symlinks=False).st_size for entry in files}
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    found[folder / entry.name] = entry.stat(follow_symlinks=False).st_size
+                elif entry.is_dir(follow_symlinks=False):
+                    found.update(_list_files(folder / entry.name))
     except FileNotFoundError:
         return {}
+    return found
 
 
-def _size(path: Path, there: Mapping[str, int] | None = None) -> int | None:
+def _size(path: Path, there: Mapping[Path, int] | None = None) -> int | None:
     if there is not None:
-        return there.get(path.name)
+        return there.get(path)
     try:
         found = path.lstat()
     except FileNotFoundError:

@@ -144,7 +144,35 @@ def read_published(layout: Layout, stage: str) -> dict[str, Any]:
         raise StageError(f"{layout.root}: the stage {stage!r} is not finished; run `tahoe {stage}` again")
     if entry["manifest"] != hashlib.sha256(layout.stage_manifest(stage).read_bytes()).hexdigest():
         raise StageError(f"{layout.stage_manifest(stage)}: not the one that was published; run `tahoe {stage}` again")
+    for needed, reason in find_stale(layout, manifest).items():
+        raise StageError(f"{layout.root}: the stage {stage!r} is stale: {needed!r} {reason}; run `tahoe {stage} --new`")
     return manifest
+
+
+def find_stale(layout: Layout, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Tell which stages that a stage was computed from are not there any more as they were then.
+
+    Parameters
+    ----------
+    layout : Layout
+        The run.
+    manifest : mapping
+        Of the stage; its ``needs`` are the digests of those stages.
+
+    Returns
+    -------
+    dict
+        What happened, by the name of a stage; empty if nothing did.
+    """
+    needs = manifest.get("needs", {})
+    listed = list_stages(layout) if needs else {}
+    found = {}
+    for stage, digest in needs.items():
+        if stage not in listed:
+            found[stage] = "is not finished"
+        elif listed[stage].get("digest") != digest:
+            found[stage] = "was computed anew since"
+    return found
 
 
 def list_stages(layout: Layout) -> dict[str, Any]:

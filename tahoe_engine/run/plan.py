@@ -79,7 +79,7 @@ def record_plan(  # noqa: PLR0913 - each is one thing a plan depends on
             withdraw_stages(layout, dependents)
             # Also of those that changed: were they to change back, their old parts would be taken for the new ones.
             set_aside_inputs(layout, stage, _list_changed(recorded["inputs"], plan["inputs"]))
-    elif any(layout.stage(stage).glob("*.parquet")) and known != hashlib.sha256(encode_manifest(plan)).hexdigest():
+    elif any(layout.stage(stage).rglob("*.parquet")) and known != hashlib.sha256(encode_manifest(plan)).hexdigest():
         raise StageError(
             f"{layout.stage(stage)} holds parts, but no plan of this engine says what they are; use another run "
             "folder, or set them aside with --new"

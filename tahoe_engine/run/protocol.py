@@ -77,7 +77,7 @@ def _list_inputs(layout: Layout, stage: str) -> set[str]:
 
 
 def _check_unit(layout: Layout, stage: str, name: str, record: dict[str, Any]) -> Iterator[list[Found]]:
-    kept = layout.receipts(stage) / f"{name}.json"
+    kept = layout.receipt(stage, name)
     found = find_receipt(layout, stage, name, record["key"])
     # Without it nothing is lost as long as the journal is whole. A second attempt may have left one that says more.
     same = found is not None and hash_files(layout, stage, name, found) == hash_files(

@@ -14,8 +14,6 @@ from uuid import uuid4
 from tahoe_engine.run.journal import encode_line, parse_line
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tahoe_engine.run.layout import Layout
 
 
@@ -35,13 +33,14 @@ def keep_receipt(layout: Layout, stage: str, name: str, key: str, receipt: dict[
     receipt : dict
         JSON-able.
     """
-    temporary = layout.temporary / f"{name}.{uuid4().hex}.receipt"
+    place = layout.receipt(stage, name)
+    temporary = layout.temporary / f"{place.stem}.{uuid4().hex}.receipt"
     try:
         with temporary.open("xb") as file:
             file.write(encode_line({"shard": name, "key": key, "receipt": receipt}))
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(_place(layout, stage, name))
+        temporary.replace(place)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -59,7 +58,7 @@ def find_receipt(layout: Layout, stage: str, name: str, key: str) -> dict[str, A
     dict or None
         None if there is none, or of another unit, or damaged.
     """
-    place = _place(layout, stage, name)
+    place = layout.receipt(stage, name)
     try:
         # Nothing else is opened: reading a pipe would wait for ever.
         record = parse_line(place.read_bytes()) if place.is_file() else None
@@ -88,7 +87,3 @@ def hash_files(layout: Layout, stage: str, name: str, receipt: dict[str, Any]) -
     """
     parts = {entry: receipt.get(entry) for entry in layout.unit_files(stage, name)}
     return {entry: None if part is None else part["sha256"] for entry, part in parts.items()}
-
-
-def _place(layout: Layout, stage: str, name: str) -> Path:
-    return layout.receipts(stage) / f"{name}.json"

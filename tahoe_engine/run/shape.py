@@ -8,7 +8,7 @@ from typing import Any
 DEEPEST = 32  # levels; ours have six, and whoever prints a manifest goes down them one by one
 PART_KEYS = {"name": str, "rows": int, "size": int, "sha256": str, "digest": str}
 QUARANTINE_KEYS = ("shard", "row", "code", "reason")
-TABLES = ("settings", "rows", "filtered", "rejected", "warnings", "wanted", "metadata")
+TABLES = ("settings", "rows", "filtered", "rejected", "warnings", "wanted", "metadata", "needs")
 
 
 def is_stage_manifest(value: object) -> bool:

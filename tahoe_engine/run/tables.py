@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError
-from tahoe_engine.run.layout import Layout
+from tahoe_engine.run.layout import PARTITIONED, Layout
 from tahoe_engine.run.manifest import list_stages, read_published
+from tahoe_engine.run.partitions import read_plate
 from tahoe_engine.run.plan import read_plan
-from tahoe_engine.schema import TABLES, cells_table
+from tahoe_engine.schema import GROUP_KEYS, PLATE, RESULTS, RESULTS_LIMMA, TABLES, cells_table, groups_index
 
 if TYPE_CHECKING:
     import os
@@ -66,35 +67,45 @@ class Run:
         Parameters
         ----------
         name : str
-            Name of a finished stage: ``"cells"``, ``"genes"``.
+            ``"cells"``, ``"genes"``, ``"groups"`` (the index), ``"groups/moments"``, ``"contrasts"`` (the index) or
+            ``"contrasts/results"``; the two with a slash have a column ``plate`` besides.
 
         Returns
         -------
         polars.LazyFrame
-            In source order; an empty table has its columns and types too.
+            Cells in source order; an empty table has its columns and types too.
 
         Raises
         ------
         StageError
-            If the stage is not finished, or a part is gone.
+            If the stage is not finished or stale, or a part is gone.
         """
         import polars as pl
 
-        manifest = read_published(self._layout, name)
+        stage, _, inner = name.partition("/")
+        if inner and PARTITIONED.get(stage) != inner:
+            raise StageError(f"no table {name!r}; there is {', '.join(TABLES)}")
+        manifest = read_published(self._layout, stage)
         # A part without rows says nothing, and thousands of them would be opened for it.
-        parts = [part["name"] for part in manifest["parts"] if part["rows"]]
-        paths = [self._layout.stage(name) / part for part in parts]
-        missing = [path.name for path in paths if not path.is_file()]
+        parts = [
+            part["name"]
+            for part in manifest["parts"]
+            if part["rows"]
+            and part["name"].startswith(f"{inner}/" if inner else "")
+            and ("/" in part["name"]) == bool(inner)
+        ]
+        paths = {part: self._layout.stage(stage) / part for part in parts}
+        missing = [part for part, path in paths.items() if not path.is_file()]
         if missing:
             raise StageError(
-                f"{self.path}: {len(missing)} parts of {name!r} are gone, first {missing[0]}; "
-                f"run `tahoe {name}` again with the same settings to restore them"
+                f"{self.path}: {len(missing)} parts of {stage!r} are gone, first {missing[0]}; "
+                f"run `tahoe {stage}` again with the same settings to restore them"
             )
+        if inner:
+            return _scan_plates(paths, _columns(name, manifest))
         if not paths:
-            stats = manifest.get("settings", {}).get("cells", {}).get("stats", "all")
-            table = cells_table(stats) if name == "cells" else TABLES[name]
-            return pl.LazyFrame(schema={column.name: getattr(pl, column.dtype) for column in table.columns})
-        return pl.scan_parquet(paths, glob=False)
+            return pl.LazyFrame(schema=_columns(name, manifest))
+        return pl.scan_parquet(list(paths.values()), glob=False)
 
     def plan(self, stage: str) -> dict[str, Any]:
         """Give the recorded plan of a stage, finished or not.
@@ -115,3 +126,37 @@ class Run:
             If there is none, or it is damaged.
         """
         return read_plan(self._layout, stage)
+
+
+def _columns(name: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Give the types of the columns of a table, as Polars has them."""
+    import polars as pl
+
+    settings = manifest.get("settings", {})
+    table = TABLES[name]
+    if name == "cells":
+        table = cells_table(settings.get("cells", {}).get("stats", "all"))
+    elif name == "groups":
+        table = groups_index(tuple(settings.get("groups", {}).get("by", GROUP_KEYS)))
+    elif name == RESULTS.name and settings.get("contrasts", {}).get("method") == "limma":
+        table = RESULTS_LIMMA
+    return {column.name: getattr(pl, column.dtype) for column in table.columns}
+
+
+def _scan_plates(paths: dict[str, Path], columns: dict[str, Any]) -> pl.LazyFrame:
+    """Scan a table that lies in a folder a plate; the plate is a column, read from these folders and no others."""
+    import polars as pl
+
+    plates: dict[str | None, list[Path]] = {}
+    for part, path in paths.items():
+        plates.setdefault(read_plate(part), []).append(path)
+    if not plates:
+        return pl.LazyFrame(schema={**columns, PLATE: pl.String})
+    return pl.concat(
+        [
+            pl.scan_parquet(files, glob=False, hive_partitioning=False).with_columns(
+                pl.lit(plate, dtype=pl.String).alias(PLATE)
+            )
+            for plate, files in plates.items()
+        ]
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tahoe_engine.errors import ShardError, StageError
 from tahoe_engine.run.disk import hash_file
 from tahoe_engine.run.layout import MANIFEST, Layout
-from tahoe_engine.run.manifest import digest_parts, encode_manifest, list_stages, read_manifest
+from tahoe_engine.run.manifest import digest_parts, encode_manifest, find_stale, list_stages, read_manifest
 from tahoe_engine.run.protocol import check_protocol
 
 if TYPE_CHECKING:
@@ -95,10 +95,17 @@ def _check_stage(layout: Layout, stage: str, entry: dict[str, Any], *, deep: boo
         for folder, files in ((layout.stage(stage), parts), (layout.metadata, tables)):
             for name, part in sorted(files.items()):
                 place = f"{folder.name}/{name}"
-                found += [Mismatch(place, reason) for reason in _check_part(folder / name, part, deep=deep)]
+                own = folder != layout.metadata and _is_of_core(stage, name)
+                checked = _check_part(folder / name, part, deep=deep, own=own)
+                found += [Mismatch(place, reason) for reason in checked]
+        stale = find_stale(layout, manifest)
     except (StageError, KeyError, TypeError, AttributeError, ValueError) as error:
         return 1, [*found, Mismatch(f"{stage}/{MANIFEST}", f"damaged ({error})")]
-    strangers = {file.name for file in layout.stage(stage).glob("*.parquet")} - parts.keys()
+    found += [
+        Mismatch(f"{stage}/{MANIFEST}", f"stale: the stage {needed!r} {reason}") for needed, reason in stale.items()
+    ]
+    folder = layout.stage(stage)
+    strangers = {file.relative_to(folder).as_posix() for file in folder.rglob("*.parquet")} - parts.keys()
     found += [Mismatch(f"{stage}/{name}", "not in the manifest") for name in sorted(strangers)]
     return n_files, found
 
@@ -114,7 +121,12 @@ def _check_sums(manifest: dict[str, Any], entry: dict[str, Any]) -> Iterator[str
         yield f"its rows do not add up: {rows}"
 
 
-def _check_part(path: Path, part: dict[str, Any], *, deep: bool) -> Iterator[str]:
+def _is_of_core(stage: str, name: str) -> bool:
+    """Tell whether the core wrote a part, and its digest with it."""
+    return stage == "cells" or (stage == "groups" and "/" in name)
+
+
+def _check_part(path: Path, part: dict[str, Any], *, deep: bool, own: bool) -> Iterator[str]:
     if not path.is_file():
         yield "missing"
     elif path.is_symlink():
@@ -124,10 +136,10 @@ def _check_part(path: Path, part: dict[str, Any], *, deep: bool) -> Iterator[str
     elif deep and hash_file(path) != part["sha256"]:
         yield "its sha256 differs"
     elif deep:
-        yield from _check_values(path, part)
+        yield from _check_values(path, part, own=own)
 
 
-def _check_values(path: Path, part: dict[str, Any]) -> Iterator[str]:
+def _check_values(path: Path, part: dict[str, Any], *, own: bool) -> Iterator[str]:
     """Check that the part can be read and holds what was counted; its bytes are right already."""
     import pyarrow.parquet as pq
 
@@ -137,7 +149,7 @@ def _check_values(path: Path, part: dict[str, Any]) -> Iterator[str]:
     if rows != part["rows"]:
         yield f"{rows} rows, expected {part['rows']}"
     # Of a table that another library writes, the digest is that of the numbers before they were written.
-    if "digest" in part and path.parent.name == "cells":
+    if "digest" in part and own:
         try:
             digest = _rust.digest_table(str(path))["digest"]
         except ShardError as error:

@@ -17,6 +17,14 @@ from tahoe_engine.source.footers import Footer, read_footers
 from tahoe_engine.source.images import Image, build_image, place_error
 from tahoe_engine.source.kept import KeptTails
 from tahoe_engine.source.metadata import Metadata, choose_metadata
+from tahoe_engine.source.recorded import (
+    Recorded,
+    describe_footers,
+    fetch_rows,
+    move_shards,
+    require_open,
+    restore_shards,
+)
 from tahoe_engine.source.shard import Shard
 from tahoe_engine.source.shards import find_metadata, find_shards
 
@@ -27,17 +35,23 @@ __all__ = [
     "Image",
     "KeptTails",
     "Metadata",
+    "Recorded",
     "Shard",
     "build_image",
     "choose_metadata",
+    "describe_footers",
     "describe_source",
     "fetch_pieces",
+    "fetch_rows",
     "find_checksums",
     "find_metadata",
     "find_shards",
     "load_checksums",
+    "move_shards",
     "place_error",
     "read_footers",
+    "require_open",
+    "restore_shards",
     "scheme_of",
     "verify_bytes",
     "verify_checksum",

@@ -16,6 +16,7 @@ from tahoe_engine.outcomes import Outcome, Receipt, Unit, run_here
 from tahoe_engine.workers.attempt import Order
 from tahoe_engine.workers.cluster import open_link
 from tahoe_engine.workers.dask_config import count_workers, is_here
+from tahoe_engine.workers.deferred import Deferred
 from tahoe_engine.workers.died import WorkerDiedError
 from tahoe_engine.workers.gate import pass_gate
 from tahoe_engine.workers.interrupts import Interrupts
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from tahoe_engine.config import WorkersSettings
 
-__all__ = ["WorkerDiedError", "count_workers", "is_here", "run_apart", "run_units"]
+__all__ = ["Deferred", "WorkerDiedError", "count_workers", "is_here", "run_apart", "run_units"]
 
 
 def run_units(  # noqa: PLR0913 - the keywords are what a stage may leave out

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from bench.atlas import Atlas, link_shards
 from tahoe_engine import load_settings
-from tahoe_engine.cells.joined import copy_joined
+from tahoe_engine.vocabulary.joined import copy_joined
 from tahoe_engine.cells.launch import Launch
 from tahoe_engine.cells.plan import plan_cells
 from tahoe_engine.cells.unit import CellsUnit, scan_unit

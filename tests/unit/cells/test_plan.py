@@ -48,7 +48,7 @@ def test_cut_rows_are_the_rows_of_the_range(sizes: list[int], first: int, n: int
 
 
 def make_plan(*shards: PlannedShard, wanted: Wanted | None = None, overrides: tuple[str, ...] = ()) -> CellsPlan:
-    from tahoe_engine.cells.joined import load_joined
+    from tahoe_engine.vocabulary.joined import load_joined
 
     settings = load_settings(overrides=["workers.count=1", *overrides])
     return CellsPlan(settings, shards, (), len(shards), wanted or Wanted(), load_joined(None, None))

@@ -46,13 +46,14 @@ class Joined:
     @cached_property
     def core_tables(self) -> tuple[_rust.Vocabulary, _rust.Joins]:
         """What the core needs of them."""
-        from tahoe_engine import _rust, vocabulary
+        from tahoe_engine import _rust
+        from tahoe_engine.vocabulary.genes import mitochondrial
 
         tokens = self.genes[schema.TOKEN_ID].to_list()
         names = self.cell_lines.select(schema.CELLOSAURUS_ID, schema.CELL_NAME).drop_nulls()
         doses = self.samples.select(schema.SAMPLE, "dose_um").drop_nulls()
         return (
-            _rust.Vocabulary(tokens, vocabulary.mitochondrial(self.genes)),
+            _rust.Vocabulary(tokens, mitochondrial(self.genes)),
             _rust.Joins(dict(names.unique(maintain_order=True).rows()), dict(doses.rows())),
         )
 
@@ -77,14 +78,15 @@ def load_joined(folder: str | Path | None, genes: str | Path | None) -> Joined:
     SourceError
         If a table is missing or wrong.
     """
-    from tahoe_engine import vocabulary
+    from tahoe_engine.vocabulary.genes import load_genes
+    from tahoe_engine.vocabulary.tables import load_cell_lines, load_drugs, load_samples
 
     own = None if folder is None else Path(folder) / "gene_metadata.parquet"
     return Joined(
-        genes=vocabulary.load_genes(genes or own),
-        samples=vocabulary.load_samples(folder),
-        drugs=vocabulary.load_drugs(folder),
-        cell_lines=vocabulary.load_cell_lines(folder),
+        genes=load_genes(genes or own),
+        samples=load_samples(folder),
+        drugs=load_drugs(folder),
+        cell_lines=load_cell_lines(folder),
     )
 
 

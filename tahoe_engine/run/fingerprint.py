@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PACKAGES = ("distributed", "numpy", "polars", "pyarrow")
+PACKAGES = ("distributed", "numpy", "polars", "pyarrow", "scipy")
 
 
 def describe_build() -> dict[str, str]:
@@ -17,7 +17,7 @@ def describe_build() -> dict[str, str]:
     Examples
     --------
     >>> sorted(describe_build())
-    ['core', 'distributed', 'engine', 'numpy', 'polars', 'pyarrow', 'python', 'sources']
+    ['core', 'distributed', 'engine', 'numpy', 'polars', 'pyarrow', 'python', 'scipy', 'sources']
     """
     import platform
     from importlib.metadata import version

@@ -1,24 +1,23 @@
-"""Shards that could not be fetched: nothing is wrong with them, so they are tried again at the end."""
+"""Units whose shards could not be fetched: nothing is wrong with them, so they are tried again at the end."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from tahoe_engine.errors import FetchError
 
-if TYPE_CHECKING:
-    from tahoe_engine.cells.unit import CellsUnit
+Unit = TypeVar("Unit")
 
 # Each has waited as long as the settings allow: so many in a row mean that the other side is gone, not slow.
 MOST_IN_A_ROW = 8
 
 
-class Deferred:
+class Deferred(Generic[Unit]):
     """The units that wait for a second try.
 
     Examples
     --------
-    >>> deferred = Deferred()
+    >>> deferred = Deferred[str]()
     >>> deferred.add("unit", FetchError("HTTP 503"))
     >>> deferred.take()
     ['unit']
@@ -29,17 +28,17 @@ class Deferred:
     """
 
     def __init__(self) -> None:
-        self._units: list[CellsUnit] = []
+        self._units: list[Unit] = []
         self._in_a_row = 0
         self._error: FetchError | None = None
         self._last_round = False
 
-    def add(self, unit: CellsUnit, error: FetchError) -> None:
+    def add(self, unit: Unit, error: FetchError) -> None:
         """Put a unit aside.
 
         Parameters
         ----------
-        unit : CellsUnit
+        unit : object
             Which.
         error : FetchError
             Why.
@@ -62,12 +61,12 @@ class Deferred:
         """Note that a shard came through."""
         self._in_a_row = 0
 
-    def take(self) -> list[CellsUnit]:
+    def take(self) -> list[Unit]:
         """Give the units for the second round.
 
         Returns
         -------
-        list of CellsUnit
+        list of object
             Empty if all came through.
 
         Raises
