@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import ConfigError, StageError
+from tahoe_engine.run import name_part
 from tahoe_engine.schema import CELL_LINE_ID, DRUG, GROUPABLE, PLATE, SAMPLE
 from tahoe_engine.vocabulary import nearest
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 DOSE: Final = "dose_um"
 ANY: Final = "all"  # name of a part whose stratum has all lines
-NO_PLATE: Final = "__HIVE_DEFAULT_PARTITION__"  # what readers of partitioned folders take for null
 
 # What each may name: treatments and strata have their columns in the index of contrasts.
 ALLOWED: Final = {
@@ -86,6 +86,8 @@ class Stratum:
         Groups of the reference; without groups the stratum has no control.
     contrasts : tuple of Contrast
         By drug and dose.
+    n_cells : dict of int to int
+        Cells of each group, by its id.
     blocks : dict of int to tuple
         Values of the block keys of each group, by its id; empty without such keys.
     """
@@ -94,16 +96,13 @@ class Stratum:
     cell_line_id: str | None
     control: Side
     contrasts: tuple[Contrast, ...]
+    n_cells: dict[int, int]
     blocks: dict[int, tuple[Any, ...]]
 
     @property
     def name(self) -> str:
         """Name of its part: ``plate=plate4/CVCL_0131``, percent-encoded."""
-        from urllib.parse import quote
-
-        plate = NO_PLATE if self.plate is None else quote(self.plate, safe="")
-        line = ANY if self.cell_line_id is None else quote(self.cell_line_id, safe="")
-        return f"{PLATE}={plate}/{line}"
+        return name_part(self.plate, ANY if self.cell_line_id is None else self.cell_line_id)
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -214,7 +213,8 @@ def _describe(  # noqa: PLR0913, PLR0917 - what a stratum is made of
             )
         )
     blocks = {row["group_id"]: tuple(row[key] for key in settings.block) for row in rows if settings.block}
-    return Stratum(plate, line, _side(controls), tuple(contrasts), blocks)
+    n_cells = {row["group_id"]: row["n_cells"] for row in rows}
+    return Stratum(plate, line, _side(controls), tuple(contrasts), n_cells, blocks)
 
 
 def _check(index: pl.DataFrame, settings: ContrastsSettings) -> frozenset[str]:

@@ -62,7 +62,7 @@ def build_matrix(stratum: Stratum, empty: Collection[int] = ()) -> Matrix:
     --------
     >>> from tahoe_engine.contrasts.design import Contrast, Side, Stratum
     >>> talc = Contrast(0, "Talc", 0.5, None, "plate4", Side((2,), 30, 1))
-    >>> build_matrix(Stratum("plate4", None, Side((0, 1), 90, 2), (talc,), {})).design
+    >>> build_matrix(Stratum("plate4", None, Side((0, 1), 90, 2), (talc,), {}, {})).design
     array([[1., 0.],
            [1., 0.],
            [0., 1.]])
@@ -106,7 +106,7 @@ def _split_columns(full: NDArray[np.float64]) -> tuple[list[int], dict[int, NDAr
             kept.append(column)
         else:
             dependent.append(column)
-    solved = (
-        np.linalg.lstsq(full[:, kept], full[:, dependent], rcond=None)[0] if dependent else np.zeros((len(kept), 0))
-    )
+    ties = np.zeros((len(kept), len(dependent)))
+    if kept and dependent:
+        ties[:] = np.linalg.lstsq(full[:, kept], full[:, dependent], rcond=None)[0]
     return kept, {column: ties[:, place] for place, column in enumerate(dependent)}

@@ -14,7 +14,7 @@ def stratum_of(control: list[int], treated: list[list[int]], blocks: dict[int, s
         for place, groups in enumerate(treated)
     )
     named = {group: (value,) for group, value in (blocks or {}).items()}
-    return Stratum(None, None, Side(tuple(control), 10 * len(control), len(control)), contrasts, named)
+    return Stratum(None, None, Side(tuple(control), 10 * len(control), len(control)), contrasts, {}, named)
 
 
 def test_every_level_has_a_mean_of_its_own() -> None:
