@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 
     Show = Callable[[Progress], None]
 
-WORDS = {"footers": "reading footers", "cells": "scanning shards", "genes": "merging genes"}
-DRAINING = "stopping: {0} shards under way may end; stop once more to leave them"
+WORDS = {
+    "footers": "reading footers",
+    "cells": "scanning shards",
+    "genes": "merging genes",
+    "groups": "summing groups",
+    "contrasts": "testing contrasts",
+}
+UNITS = {"groups": "rows", "contrasts": "contrasts"}  # what is counted, where it is not cells
+DRAINING = "stopping: {0} units under way may end; stop once more to leave them"
 REDRAW_SECONDS = 0.1
 
 
@@ -78,10 +85,12 @@ def describe_progress(progress: Progress) -> str:
     if progress.doing == "draining":
         return DRAINING.format(count(progress.total))
     parts = [f"{WORDS[progress.doing]}: {count(progress.done)} of {count(progress.total)}"]
-    if progress.doing == "cells" and progress.seconds and progress.rows:
+    if progress.rows_total and progress.seconds and progress.rows:
         rate = progress.rows / progress.seconds
         left = (progress.rows_total - progress.rows) / rate
-        parts += [f"{count(round(rate))} cells/s", f"{duration(left)} left", f"{progress.quarantined} quarantined"]
+        parts += [f"{count(round(rate))} {UNITS.get(progress.doing, 'cells')}/s", f"{duration(left)} left"]
+        if progress.doing == "cells":
+            parts.append(f"{progress.quarantined} quarantined")
     return ", ".join(parts)
 
 
