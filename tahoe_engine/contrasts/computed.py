@@ -13,22 +13,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Computed:
-    """The results of one contrast.
+class Facts:
+    """What is known of a contrast beside its rows.
 
     Parameters
     ----------
     contrast : Contrast
         Which.
-    columns : dict of str to ndarray
-        By the names of the table of results, without ``contrast_id``: one value a gene that has a count on either
-        side, in the order of tokens; NaN where there is none. Empty where nothing could be estimated.
+    n_genes, n_significant : int
+        Genes that were listed, and those of them below a false discovery rate of 0.05.
     mean_score : float
         Mean of the finite scores; NaN where there are none.
     n_zero_significant : int
-        Genes below a false discovery rate of 0.05 that have no count on one side.
-    n_significant : int
-        Genes below that rate.
+        Genes below that rate that have no count on one side.
     untestable : bool
         Whether nothing was left to estimate a variance from.
     estimable : bool
@@ -38,11 +35,28 @@ class Computed:
     """
 
     contrast: Contrast
-    columns: dict[str, NDArray[np.generic]]
-    mean_score: float
-    n_zero_significant: int
-    n_significant: int
-    untestable: bool
+    n_genes: int = 0
+    n_significant: int = 0
+    mean_score: float = float("nan")
+    n_zero_significant: int = 0
+    untestable: bool = False
     estimable: bool = True
     df_residual: float | None = None
     df_prior: float | None = None
+
+
+@dataclass(frozen=True)
+class Computed:
+    """The results of one contrast.
+
+    Parameters
+    ----------
+    facts : Facts
+        What is kept when its rows are written.
+    columns : dict of str to ndarray
+        By the names of the table of results, without ``contrast_id``: one value a gene that has a count on either
+        side, in the order of tokens; NaN where there is none. Empty where nothing could be estimated.
+    """
+
+    facts: Facts
+    columns: dict[str, NDArray[np.generic]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tahoe_engine.contrasts.adjust import adjust_bh
-from tahoe_engine.contrasts.computed import Computed
+from tahoe_engine.contrasts.computed import Computed, Facts
 from tahoe_engine.contrasts.flags import FALSE_DISCOVERIES, count_zero_significant
 from tahoe_engine.contrasts.limma import filter_by_expr, fit_counts
 from tahoe_engine.contrasts.matrix import build_matrix
@@ -148,20 +148,21 @@ def _describe(  # noqa: PLR0913, PLR0917 - what the rows of a contrast are made 
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = np.abs(changes / scores)  # moderated, as t is
     finite = scores[np.isfinite(scores)]
-    return Computed(
+    columns: dict[str, NDArray[np.generic]] = {
+        "gene": genes[listed],
+        "logfoldchanges": changes,
+        "scores": scores,
+        "pvals": pvals,
+        "pvals_adj": adjusted,
+        "mean_treated": mean + changes,
+        "mean_control": mean,
+        "lfc_shrunken": unknown if tests.scores is None else shrink_lfc(changes, errors),
+        "AveExpr": fit.AveExpr[listed],
+        "B": odds,
+    }
+    facts = Facts(
         contrast,
-        {
-            "gene": genes[listed],
-            "logfoldchanges": changes,
-            "scores": scores,
-            "pvals": pvals,
-            "pvals_adj": adjusted,
-            "mean_treated": mean + changes,
-            "mean_control": mean,
-            "lfc_shrunken": unknown if tests.scores is None else shrink_lfc(changes, errors),
-            "AveExpr": fit.AveExpr[listed],
-            "B": odds,
-        },
+        n_genes=listed.size,
         mean_score=float(finite.mean()) if finite.size else float("nan"),
         n_zero_significant=int(count_zero_significant(treated[listed], control[listed], adjusted)),
         n_significant=int((adjusted < FALSE_DISCOVERIES).sum()),
@@ -169,7 +170,8 @@ def _describe(  # noqa: PLR0913, PLR0917 - what the rows of a contrast are made 
         df_residual=fit.df_residual,
         df_prior=tests.df_prior,
     )
+    return Computed(facts, columns)
 
 
 def _tell_nothing(contrast: Contrast, *, estimable: bool) -> Computed:
-    return Computed(contrast, {}, float("nan"), 0, 0, untestable=False, estimable=estimable)
+    return Computed(Facts(contrast, estimable=estimable), {})

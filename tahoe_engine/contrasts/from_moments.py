@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from tahoe_engine.contrasts.adjust import adjust_bh
-from tahoe_engine.contrasts.computed import Computed
+from tahoe_engine.contrasts.computed import Computed, Facts
 from tahoe_engine.contrasts.flags import FALSE_DISCOVERIES, count_zero_significant
 from tahoe_engine.contrasts.moments import Moments, align_moments, pool_moments
 from tahoe_engine.contrasts.shrink import shrink_lfc
@@ -83,23 +83,25 @@ def _compare(contrast: Contrast, treated: Moments, control: Moments, genes: NDAr
     pvals = np.where(result.tested, result.pvals, np.nan)
     adjusted = adjust_bh(pvals)
     finite = result.scores[np.isfinite(result.scores)]
-    return Computed(
+    columns: dict[str, NDArray[np.generic]] = {
+        "gene": genes[listed],
+        "logfoldchanges": result.logfoldchanges,
+        "scores": np.where(result.tested, result.scores, np.nan),
+        "pvals": pvals,
+        "pvals_adj": adjusted,
+        "mean_treated": one.mean,
+        "mean_control": other.mean,
+        "lfc_shrunken": shrink_lfc(result.lfc_bounded, result.lfc_se),
+    }
+    facts = Facts(
         contrast,
-        {
-            "gene": genes[listed],
-            "logfoldchanges": result.logfoldchanges,
-            "scores": np.where(result.tested, result.scores, np.nan),
-            "pvals": pvals,
-            "pvals_adj": adjusted,
-            "mean_treated": one.mean,
-            "mean_control": other.mean,
-            "lfc_shrunken": shrink_lfc(result.lfc_bounded, result.lfc_se),
-        },
+        n_genes=listed.size,
         mean_score=float(finite.mean()) if finite.size else float("nan"),
         n_zero_significant=int(count_zero_significant(one.mean, other.mean, adjusted)),
         n_significant=int((adjusted < FALSE_DISCOVERIES).sum()),
         untestable=not result.tested.any(),
     )
+    return Computed(facts, columns)
 
 
 def _pool(sides: Sequence[Side], stratum: Stratum, moments: MomentParts) -> list[_Pooled]:
