@@ -1,4 +1,4 @@
-"""The stage contrasts disturbed: on workers, killed, out of disk. Resumed, it equals an undisturbed one byte for byte."""
+"""The stage contrasts disturbed: on workers, killed, out of disk. Resumed, it equals an undisturbed one."""
 
 from __future__ import annotations
 
