@@ -144,8 +144,6 @@ def _find_edges(means: NDArray[np.float64], flavor: str, n_bins: int) -> NDArray
             )
         return edges
     low, high = float(means.min()), float(means.max())
-    if low == high:  # no mean is 0 here
-        return np.linspace(low - 0.001 * low, high + 0.001 * high, n_bins + 1)
     edges = np.linspace(low, high, n_bins + 1)
     edges[0] -= 0.001 * (high - low)
     return edges

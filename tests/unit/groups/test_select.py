@@ -105,8 +105,26 @@ def test_a_hand_counted_bin() -> None:
 def test_genes_of_one_mean_share_a_bin() -> None:
     table = pl.DataFrame({"mean_cp10k": [2.0] * 3, "var_cp10k": [1.0, 2.0, 3.0]})
     assert select_genes(table)["dispersions_norm"].null_count() == 0
-    equal = pl.DataFrame({"mean_cp10k": [2.0] * 3, "var_cp10k": [0.7] * 3})
-    assert select_genes(equal, n_top_genes=2)["highly_variable"].to_list() == [False] * 3
+
+
+@pytest.mark.parametrize("n", range(2, 30))
+def test_genes_of_equal_dispersion_have_no_normalised_one(n: int) -> None:
+    # Their mean may differ from each by rounding, and their deviation from 0.
+    table = pl.DataFrame({"mean_cp10k": [2.0] * n, "var_cp10k": [0.7] * n})
+    chosen = select_genes(table, n_top_genes=2)
+    assert chosen["dispersions_norm"].null_count() == n
+    assert not chosen["highly_variable"].any()
+
+
+def test_a_gene_that_alone_differs_from_its_bin_is_chosen() -> None:
+    # Twenty bins of ten genes, all with the dispersion 1 but for two of 3: deviations of 0, hence infinitely far out.
+    means = np.arange(1.0, 201.0)
+    dispersions = np.where(np.isin(np.arange(200), [14, 75]), 3.0, 1.0)
+    table = pl.DataFrame({"mean_log1p_cp10k": means, "var_log1p_cp10k": means * dispersions})
+    for options in ({"max_mean": 1e3}, {"n_top_genes": 1}):
+        chosen = select_genes(table, flavor="cell_ranger", **options)
+        assert np.flatnonzero(chosen["highly_variable"]).tolist() == [14, 75]
+        assert chosen["dispersions_norm"].drop_nulls().to_list() == [np.inf, np.inf]
 
 
 def test_a_gene_at_an_edge_belongs_to_the_lower_bin() -> None:
