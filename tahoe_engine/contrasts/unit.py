@@ -96,13 +96,14 @@ def compute_unit(unit: ContrastsUnit) -> dict[str, Any]:
         raise StageError(f"{layout.root} is not there on a worker; it must be on a disk that all workers share")
     temporary = layout.temporary / f"{flatten(name)}.{uuid4().hex}.results"
     told: list[Facts] = []
+    rows = _compute(unit)  # its imports load what is limited below
     try:
         # What BLAS gives depends on the number of its threads, in the last bits; a part must not.
         with (
             threadpool_limits(limits=1, user_api="blas"),
             ResultsWriter(temporary, results_table(work.settings.method)) as results,
         ):
-            for computed in _compute(unit):
+            for computed in rows:
                 results.append(computed.facts.contrast.contrast_id, computed.columns)
                 told.append(computed.facts)
             part = results.finish()
