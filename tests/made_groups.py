@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tahoe_engine.run import Layout, digest_frame, hash_file, name_part, write_m
 from tahoe_engine.run.manifest import FORMAT_VERSION, digest_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -80,23 +80,31 @@ def draw_groups(wells: list[Well], *, n_genes: int = 120, seed: int = 1) -> Iter
 
 def write_groups(into: Path, groups: list[Group]) -> None:
     """Write a run folder in which the stage `groups` is finished."""
+    index = pl.DataFrame([_row(group) for group in groups], schema=types_of(schema.GROUPS), orient="row")
+    parts: dict[str, list[pl.DataFrame]] = {}
+    for group in groups:
+        parts.setdefault(name_part(group.well.plate, group.well.sample), []).append(_moments(group))
+    # Several row groups, so that what is not needed can be left out.
+    frames = ((name, pl.concat(found)) for name, found in sorted(parts.items()))
+    write_stage(into, groups[0].counts.shape[1], index, frames, group_rows=150)
+
+
+def write_stage(
+    into: Path, n_genes: int, index: pl.DataFrame, parts: Iterable[tuple[str, pl.DataFrame]], *, group_rows: int
+) -> None:
+    """Write a finished stage `groups` from its tables, part by part."""
     layout = Layout(into)
     layout.make_state()
     layout.metadata.mkdir()
-    tokens = range(FIRST_TOKEN, FIRST_TOKEN + groups[0].counts.shape[1])
-    pl.DataFrame({schema.TOKEN_ID: tokens}).write_parquet(layout.metadata / "genes.parquet")
-    index = pl.DataFrame([_row(group) for group in groups], schema=_types(schema.GROUPS), orient="row")
-    frames = {"index": index}
-    for group in groups:
-        name = f"moments/{name_part(group.well.plate, group.well.sample)}"
-        frames[name] = pl.concat([frames.get(name, pl.DataFrame(schema=_types(schema.MOMENTS))), _moments(group)])
-    parts = []
-    for name, frame in sorted(frames.items()):
+    pl.DataFrame({schema.TOKEN_ID: range(FIRST_TOKEN, FIRST_TOKEN + n_genes)}).write_parquet(
+        layout.metadata / "genes.parquet"
+    )
+    entries = []
+    for name, frame in chain([("index", index)], ((f"moments/{name}", frame) for name, frame in parts)):
         path = layout.stage("groups") / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Several row groups, so that what is not needed can be left out.
-        frame.write_parquet(path, row_group_size=150)
-        parts.append(
+        frame.write_parquet(path, row_group_size=group_rows)
+        entries.append(
             {
                 "name": f"{name}.parquet",
                 "rows": frame.height,
@@ -109,11 +117,11 @@ def write_groups(into: Path, groups: list[Group]) -> None:
         "format_version": FORMAT_VERSION,
         "stage": "groups",
         "settings": {"groups": {"by": list(schema.GROUP_KEYS)}},
-        "n_groups": len(groups),
-        "parts": parts,
-        "digest": digest_parts(parts),
+        "n_groups": index.height,
+        "parts": entries,
+        "digest": digest_parts(entries),
     }
-    write_manifest(layout, "groups", json.loads(json.dumps(manifest)))
+    write_manifest(layout, "groups", manifest)
     write_run_manifest(layout, ["groups"])
 
 
@@ -141,8 +149,8 @@ def _moments(group: Group) -> pl.DataFrame:
         variances[1],
     )
     frame = pl.DataFrame(list(columns), schema=list(schema.MOMENTS.names))
-    return frame.cast(pl.Schema(_types(schema.MOMENTS))).fill_nan(None)
+    return frame.cast(pl.Schema(types_of(schema.MOMENTS))).fill_nan(None)
 
 
-def _types(table: schema.Table) -> dict[str, Any]:
+def types_of(table: schema.Table) -> dict[str, Any]:
     return {column.name: getattr(pl, column.dtype) for column in table.columns}
