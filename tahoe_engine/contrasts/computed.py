@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from tahoe_engine.contrasts.design import Contrast
+
+# What is in memory at once, of a stratum of any size. Sides of more groups than this are pooled in steps, which rounds
+# otherwise: so these are no settings.
+GROUPS_AT_ONCE: Final = 64
+CONTRASTS_AT_ONCE: Final = 128
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tahoe_engine.contrasts.adjust import adjust_bh
-from tahoe_engine.contrasts.computed import Computed, Facts
+from tahoe_engine.contrasts.computed import CONTRASTS_AT_ONCE, Computed, Facts
 from tahoe_engine.contrasts.flags import FALSE_DISCOVERIES, count_zero_significant
 from tahoe_engine.contrasts.limma import filter_by_expr, fit_counts
 from tahoe_engine.contrasts.matrix import build_matrix
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tahoe_engine.contrasts.gather import MomentParts
     from tahoe_engine.contrasts.limma import Fit
     from tahoe_engine.sections import ContrastsSettings
-
-CONTRASTS_AT_ONCE: Final = 128  # tests take some 50 bytes a gene and contrast
 
 
 def compare_wells(stratum: Stratum, moments: MomentParts, settings: ContrastsSettings) -> Iterator[Computed]:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from tahoe_engine.contrasts.adjust import adjust_bh
-from tahoe_engine.contrasts.computed import Computed, Facts
+from tahoe_engine.contrasts.computed import GROUPS_AT_ONCE, Computed, Facts
 from tahoe_engine.contrasts.flags import FALSE_DISCOVERIES, count_zero_significant
 from tahoe_engine.contrasts.moments import Moments, align_moments, pool_moments
 from tahoe_engine.contrasts.shrink import shrink_lfc
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from tahoe_engine.contrasts.design import Contrast, Side, Stratum
     from tahoe_engine.contrasts.gather import MomentParts
 
-# Groups read at once: with 25,000 genes each some 300 MB at most. Results do not depend on it but for the pooling of
-# sides with more groups than this, so it is no setting.
-GROUPS_AT_ONCE: Final = 64
 COLUMNS: Final = ("sum_counts", "mean_log1p_cp10k", "var_log1p_cp10k")
 
 

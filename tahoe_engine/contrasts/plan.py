@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.config import Settings
+from tahoe_engine.contrasts.computed import CONTRASTS_AT_ONCE, GROUPS_AT_ONCE
 from tahoe_engine.contrasts.design import Stratum, design_contrasts
 from tahoe_engine.contrasts.gather import MomentParts
 from tahoe_engine.errors import ConfigError, StageError
@@ -19,14 +20,14 @@ from tahoe_engine.workers import count_workers
 if TYPE_CHECKING:
     import polars as pl
 
-# Measured with 20,000 genes a group, see docs/benchmarks.md; rounded up.
+# Measured with 20,000 genes a group (limma: 559 MiB for 96 groups, 877 MiB for 480; welch: 516 MiB), rounded up.
 BASE_MEMORY: Final = 250 << 20  # a worker with Polars, pyarrow and SciPy, and the row groups it writes
-CELLS_BYTES_A_VALUE: Final = 160  # welch: of a gene of one of the groups read at once
-READ_BYTES_A_VALUE: Final = 48  # limma: of a row of the moments, and its place in the matrix
-FIT_BYTES_A_VALUE: Final = 96  # limma: of a gene that is kept, in one group
+CELLS_BYTES_A_VALUE: Final = 200  # welch: of a gene of one of the groups read at once
+READ_BYTES_A_VALUE: Final = 32  # limma: of a row of the moments, and its place in the matrix
+FIT_BYTES_A_VALUE: Final = 64  # limma: of a gene that is kept, in one group
 TEST_BYTES_A_VALUE: Final = 64  # limma: of a gene that is kept, in one contrast
 GENES_KEPT: Final = 20_000  # at most, by the filter of expressed genes
-ROW_BYTES: Final = 55  # of a part, zstd
+ROW_BYTES: Final = 50  # of a part, zstd
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,14 @@ class ContrastsPlan:
         return BASE_MEMORY + max(map(self._need, self.units), default=0)
 
     def _need(self, stratum: Stratum) -> int:
-        from tahoe_engine.contrasts.from_moments import GROUPS_AT_ONCE
-
         n_groups = len(stratum.groups)
         if self.settings.contrasts.method == "welch":
             return min(n_groups, GROUPS_AT_ONCE) * self.n_genes * CELLS_BYTES_A_VALUE
         kept = min(self.n_genes, GENES_KEPT)
         read = n_groups * (self.rows_a_group() * READ_BYTES_A_VALUE + self.n_genes * 8)
-        return read + kept * (n_groups * FIT_BYTES_A_VALUE + min(len(stratum.contrasts), 128) * TEST_BYTES_A_VALUE)
+        return read + kept * (
+            n_groups * FIT_BYTES_A_VALUE + min(len(stratum.contrasts), CONTRASTS_AT_ONCE) * TEST_BYTES_A_VALUE
+        )
 
     def rows_a_group(self) -> int:
         """Give the mean number of genes that a group has counts of."""

@@ -253,3 +253,27 @@ def test_a_fit_that_cannot_fit_into_memory_is_refused(grouped: Path, monkeypatch
     monkeypatch.setattr(plan, "BASE_MEMORY", 1 << 50)
     with pytest.raises(ConfigError, match=r"a fit of 7 groups needs about \d+ MiB"):
         compute(grouped)
+
+
+def test_sides_of_many_groups_are_pooled_in_steps(grouped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tahoe_engine.contrasts import from_moments, moments
+
+    options: dict[str, Any] = {"method": "welch", "within": [], "treatment": ["drug"], "new": True}
+    compute(grouped, **options)
+    at_once = te.Run(grouped).table("contrasts/results").collect()
+    read: list[int] = []
+    whole = moments.align_moments
+
+    def align(frames: Any, groups: pl.DataFrame) -> Any:
+        read.append(groups.height)
+        return whole(frames, groups)
+
+    monkeypatch.setattr(from_moments, "GROUPS_AT_ONCE", 3)
+    monkeypatch.setattr(from_moments, "align_moments", align)
+    compute(grouped, **options)
+    # Eight groups of the control, eight of each of two drugs and four of the third.
+    assert (max(read), sum(read)) == (3, 28)
+    in_steps = te.Run(grouped).table("contrasts/results").collect()
+    assert at_once.select("contrast_id", "gene").equals(in_steps.select("contrast_id", "gene"))
+    for name in ("logfoldchanges", "scores", "mean_treated", "lfc_shrunken"):
+        np.testing.assert_allclose(in_steps[name], at_once[name], rtol=1e-9, atol=1e-11, err_msg=name)
