@@ -57,9 +57,9 @@ def cells_of(groups: list[Group], plate: str, line: str, drug: str, dose: float)
 def test_welch_equals_scipy_on_the_cells_themselves(grouped: Path, groups: list[Group]) -> None:
     report = compute(grouped, method="welch")
     assert report.manifest["n_contrasts"] == 20
-    line, rows = rows_of(grouped, drug="Drug 1", dose_um=5.0, cell_line_id=LINES[0], plate="plate10")
+    line, rows = rows_of(grouped, drug="Drug 1", dose_um=5.0, cell_line_id=LINES[1], plate="plate10")
     sides = [
-        np.concatenate([g.log1p_cp10k for g in cells_of(groups, "plate10", LINES[0], drug, dose)])
+        np.concatenate([g.log1p_cp10k for g in cells_of(groups, "plate10", LINES[1], drug, dose)])
         for drug, dose in (("Drug 1", 5.0), ("DMSO_TF", 0.0))
     ]
     treated, control = sides
@@ -67,6 +67,8 @@ def test_welch_equals_scipy_on_the_cells_themselves(grouped: Path, groups: list[
     assert (line["n_wells_treated"], line["n_wells_control"], line["method"]) == (1, 2, "welch")
     seen = np.flatnonzero(treated.any(axis=0) | control.any(axis=0))
     assert rows["gene"].to_list() == (seen + FIRST_TOKEN).tolist()
+    # Few cells: some genes have no count among the treated.
+    assert (rows["mean_treated"] == 0).any()
     expected = stats.ttest_ind(treated[:, seen], control[:, seen], equal_var=False)
     np.testing.assert_allclose(rows["scores"], expected.statistic, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(rows["pvals"], expected.pvalue, rtol=1e-8)
@@ -204,6 +206,8 @@ def test_a_group_of_one_cell_has_no_test_by_welch(tmp_path: Path) -> None:
     assert line["flags"].split(",") == ["few_cells", "no_residual_df"]
     assert rows["pvals"].null_count() == rows["scores"].null_count() == rows.height > 0
     assert rows["logfoldchanges"].null_count() == 0
+    # Nothing is known of the treated cells' variance, so that nothing can be shrunken either.
+    assert rows["lfc_shrunken"].null_count() == rows.height
 
 
 def test_the_same_call_again_does_nothing_and_other_settings_ask_for_new(grouped: Path) -> None:
