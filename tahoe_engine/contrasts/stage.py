@@ -99,6 +99,7 @@ def compute_contrasts(  # noqa: PLR0913 - the keywords are the options of the co
     start = time.monotonic()
     require_free(into)
     plan = plan_contrasts(into, settings=settings)
+    plan.require_fit(done=1.0)  # before anything is set aside; room for the rest is asked for once that is known
     try:
         with hold_run(into) as layout:
             layout.clear_temporary()
