@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from made_groups import FIRST_TOKEN, types_of, write_stage
+import tahoe_engine as te
+from made_groups import FIRST_TOKEN, LINES, Group, Well, types_of, write_groups, write_stage
 from measure import run_tahoe
 from planted import correlate
 from tahoe_engine import schema
@@ -58,6 +61,50 @@ def measure_contrasts(place: Path, *, lines: int = 11, wells: int = 96, genes: i
                 }
             )
     return found
+
+
+def compare_scanpy(place: Path, *, treatments: int = 30, cells: int = 300, genes: int = 20_000) -> list[Result]:
+    """Welch's test of a stratum beside scanpy's: of the same cells, which scanpy has in memory and we had summed."""
+    import anndata
+    import scanpy
+    from scipy import sparse
+
+    rng = np.random.default_rng(2)
+    n_cells = (treatments + 2) * cells
+    names = ["control"] * 2 + [f"drug {number:02}" for number in range(treatments)]
+    base = rng.lognormal(-3.5, 1.5, genes)
+    blocks = [
+        sparse.csr_matrix(rng.poisson(base * np.exp(rng.normal(0, 0.1, genes)), (cells, genes)).astype(np.float32))
+        for _ in names
+    ]
+    into = place / "beside-scanpy"
+    shutil.rmtree(into, ignore_errors=True)
+    groups = [
+        (Well(PLATE, f"smp_{w}", name if w > 1 else schema.CONTROL_DRUG, 0.05, {LINES[0]: cells}), block)
+        for w, (name, block) in enumerate(zip(names, blocks, strict=True))
+    ]
+    write_groups(
+        into, [Group(w, well, LINES[0], block.toarray().astype(np.int64)) for w, (well, block) in enumerate(groups)]
+    )
+    data = anndata.AnnData(sparse.vstack(blocks).tocsr(), obs={"drug": np.repeat(names, cells)})
+    data.obs["drug"] = data.obs["drug"].astype("category")
+    marks = [time.process_time()]
+    scanpy.pp.normalize_total(data, target_sum=1e4)
+    scanpy.pp.log1p(data)
+    marks.append(time.process_time())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of its own frames at every contrast
+        scanpy.tl.rank_genes_groups(data, "drug", reference="control", method="t-test")
+    marks.append(time.process_time())
+    for _ in range(2):  # the second time nothing is loaded any more
+        marks.append(time.process_time())
+        te.compute_contrasts(into, method="welch", workers=0, new=True)
+    costs = {
+        "tahoe: read, test, shrink, adjust, write": time.process_time() - marks[-1],
+        "scanpy: test and sort, cells in memory": marks[2] - marks[1],
+        "scanpy: normalise and take logarithms before": marks[1] - marks[0],
+    }
+    return [{"what": what, "contrasts": treatments, "cells": n_cells, "CPU s": cost} for what, cost in costs.items()]
 
 
 def find_planted(place: Path, *, cells: int = 12_000) -> list[Result]:
