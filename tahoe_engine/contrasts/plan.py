@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # Measured with 20,000 genes a group (limma: 559 MiB for 96 groups, 877 MiB for 480; welch: 516 MiB), rounded up.
-BASE_MEMORY: Final = 250 << 20  # a worker with Polars, pyarrow and SciPy, and the row groups it writes
+BASE_MEMORY: Final = 300 << 20  # a worker with Polars, pyarrow and SciPy, and the row groups it writes
 CELLS_BYTES_A_VALUE: Final = 200  # welch: of a gene of one of the groups read at once
 READ_BYTES_A_VALUE: Final = 32  # limma: of a row of the moments, and its place in the matrix
 FIT_BYTES_A_VALUE: Final = 64  # limma: of a gene that is kept, in one group
