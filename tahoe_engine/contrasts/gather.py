@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.errors import StageError
+from tahoe_engine.run import hash_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ class MomentParts:
         Raises
         ------
         StageError
-            If a part is gone or cannot be read.
+            If a part is gone, cannot be read, or is not what the manifest says.
         """
         import polars as pl
 
@@ -71,29 +72,38 @@ class MomentParts:
             )
         except (pl.exceptions.PolarsError, OSError, ValueError) as error:
             raise StageError(
-                f"{self.folder}: the moments cannot be read ({error}); see `tahoe verify --deep`, then run "
-                "`tahoe groups` again with the same settings to restore them"
+                f"{self.folder}: the moments cannot be read ({error}); see `tahoe verify --deep`, remove "
+                "what differs, and run `tahoe groups` again with the same settings"
             ) from error
 
 
 @lru_cache(maxsize=4096)
-def read_ranges(path: str, sha256: str) -> tuple[tuple[int, int], ...]:  # noqa: ARG001 - another hash, another file
-    """Give the least and the greatest group of each row group of a part.
+def read_ranges(path: str, sha256: str) -> tuple[tuple[int, int], ...]:
+    """Check a part, once a process, and give the least and the greatest group of each of its row groups.
 
     Parameters
     ----------
     path : str
         A part of the moments.
     sha256 : str
-        Its hash, so that what is remembered of a part is forgotten with it.
+        Its hash, as the manifest has it.
 
     Returns
     -------
     tuple of (int, int)
-        One pair a row group with statistics; a row group without them may hold anything.
+        One pair a row group; one without statistics may hold anything.
+
+    Raises
+    ------
+    StageError
+        If it is another file.
     """
     import pyarrow.parquet as pq
 
+    if hash_file(Path(path)) != sha256:
+        raise StageError(
+            f"{path} is not what the manifest says: remove it, then run `tahoe groups` again with the same settings"
+        )
     metadata = pq.read_metadata(path)
     column = metadata.schema.names.index(GROUP)
     found = []

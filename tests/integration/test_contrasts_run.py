@@ -246,6 +246,16 @@ def test_moments_that_are_gone_are_named(grouped: Path) -> None:
         compute(grouped)
 
 
+def test_moments_that_changed_are_named_and_nothing_is_published(grouped: Path) -> None:
+    part = grouped / "groups/moments/plate=plate4/smp_100.parquet"
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    with pytest.raises(StageError, match=r"smp_100\.parquet is not what the manifest says"):
+        compute(grouped)
+    assert not (grouped / "contrasts/_MANIFEST.json").exists()
+
+
 def test_a_run_without_groups_is_told_what_to_do(run: Path) -> None:
     with pytest.raises(StageError, match="run `tahoe groups` first"):
         compute(run)
