@@ -70,7 +70,7 @@ class MomentParts:
             return (
                 table.filter(pl.col(GROUP).is_in(pl.Series(wanted, dtype=pl.Int32).implode())).select(names).collect()
             )
-        except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        except (pl.exceptions.PolarsError, FileNotFoundError, ValueError) as error:
             raise StageError(
                 f"{self.folder}: the moments cannot be read ({error}); see `tahoe verify --deep`, remove "
                 "what differs, and run `tahoe groups` again with the same settings"
