@@ -9,7 +9,7 @@ import numpy as np
 
 from tahoe_engine.contrasts.limma.checks import check_counts, check_design, check_lib_sizes
 from tahoe_engine.contrasts.limma.linear import Design, fit_variances, read_contrasts, read_design, scale_contrasts
-from tahoe_engine.contrasts.limma.moderated import fit_prior, log_odds, moderate, two_sided
+from tahoe_engine.contrasts.limma.moderated import PRIOR_ODDS, fit_prior, log_odds, moderate, two_sided
 from tahoe_engine.contrasts.limma.robust import fit_prior_robustly
 from tahoe_engine.contrasts.limma.tmm import norm_factors
 from tahoe_engine.contrasts.limma.voom import log_counts, weigh_counts
@@ -71,6 +71,8 @@ class Fit:
         Residual variances; NaN without residual degrees of freedom.
     AveExpr : numpy.ndarray of float64, shape (genes,)
         Mean log2 counts per million.
+    seen : numpy.ndarray of bool, shape (genes,)
+        Whether a gene has a count in any sample.
     robust : bool
         How tests are made unless they are told otherwise.
     """
@@ -80,6 +82,7 @@ class Fit:
     weights: NDArray[np.float64]
     variances: NDArray[np.float64]
     AveExpr: NDArray[np.float64]
+    seen: NDArray[np.bool_]
     robust: bool = True
 
     @property
@@ -128,6 +131,13 @@ class Fit:
         ------
         ConfigError
             If a contrast cannot be estimated, there are no residual degrees of freedom, or no gene varies at all.
+
+        Examples
+        --------
+        >>> counts = [[10, 12, 40, 44], [50, 60, 52, 61], [7, 9, 8, 10], [30, 33, 31, 38]]
+        >>> tested = fit_counts(counts, [[1, 0], [1, 0], [1, 1], [1, 1]]).test([[0], [1]])
+        >>> [bool(p < 0.01) for p in tested.p_value[:, 0]]
+        [True, False, False, False]
         """
         readers = read_contrasts(self.design, np.asarray(contrasts, dtype=np.float64))
         if not self.design.df_residual:
@@ -137,21 +147,29 @@ class Fit:
             )
         df = self.df_residual
         robustly = self.robust if robust is None else robust
-        prior = (fit_prior_robustly if robustly else fit_prior)(self.variances, df)
-        posterior, total = moderate(self.variances, df, prior)
+        seen = self.seen
+        prior = (fit_prior_robustly if robustly else fit_prior)(self.variances[seen], df)
+        posterior, total = moderate(self.variances[seen], df, prior)
         changes = self.fitted @ readers
-        scales = scale_contrasts(self.design, self.weights, readers)
-        t = changes / np.sqrt(scales * posterior[:, None])
+        scales = scale_contrasts(self.design, self.weights[seen], readers)
+        t = changes[seen] / np.sqrt(scales * posterior[:, None])
         return Tested(
             logFC=changes,
-            t=t,
-            p_value=two_sided(t, total),
-            B=log_odds(t, scales, total, prior),
+            t=_fill(seen, t, 0.0),
+            p_value=_fill(seen, two_sided(t, total), 1.0),
+            B=_fill(seen, log_odds(t, scales, total, prior), PRIOR_ODDS),
             AveExpr=self.AveExpr,
             df_residual=df,
-            df_prior=prior.df if robustly else prior.main_df,
+            df_prior=_fill(seen, prior.df, prior.main_df) if robustly else prior.main_df,
             s2_prior=prior.variance,
         )
+
+
+def _fill(seen: NDArray[np.bool_], values: NDArray[np.float64], otherwise: float) -> NDArray[np.float64]:
+    """Give genes that were not seen a value."""
+    filled = np.full((seen.size, *values.shape[1:]), otherwise)
+    filled[seen] = values
+    return filled
 
 
 def fit_counts(  # noqa: PLR0913 -- what may be given by keyword
@@ -193,7 +211,8 @@ def fit_counts(  # noqa: PLR0913 -- what may be given by keyword
     Notes
     -----
     Robinson & Oshlack 2010 (TMM), Law et al. 2014 (voom). The weighted fit is exact for any design, also one whose
-    columns are not orthogonal.
+    columns are not orthogonal. A gene without counts in all samples tells nothing: it is no part of trend and prior,
+    and its fold changes are 0, its P 1 and its B what is taken for granted of any gene.
 
     Examples
     --------
@@ -211,6 +230,9 @@ def fit_counts(  # noqa: PLR0913 -- what may be given by keyword
     effective = check_lib_sizes(sizes * factors, table)
     read = read_design(matrix, labels)
     logs = log_counts(table, effective)
+    seen: NDArray[np.bool_] = np.asarray(table.any(axis=1))
+    # Its half counts differ only as the library sizes do, which is no change of the gene.
+    logs[~seen] = logs[~seen].mean(axis=1, keepdims=True)
     weights = weigh_counts(table, logs, effective, read) if read.df_residual else np.ones_like(logs)
     fitted, variances = fit_variances(read, logs, weights)
-    return Fit(read, fitted, weights, variances, logs.mean(axis=1), robust)
+    return Fit(read, fitted, weights, variances, logs.mean(axis=1), seen, robust)

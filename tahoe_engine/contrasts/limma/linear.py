@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-TOLERANCE: Final = 1e-9  # of singular values and of what a contrast has outside the design's reach
+TOLERANCE: Final = 1e-9  # of singular values: what is below is no dimension of its own
+UNKNOWN: Final = 1e-6  # of what a contrast has outside the design's reach
+SHOWN: Final = 5  # names in a message
+ROUNDING: Final = 1e-12  # of a value: residuals below this are none
 ZERO: Final = 1e-12  # entries of a basis below this are zeros that rounding filled
 CHUNK_VALUES: Final = 8_000_000  # numbers in the largest array of a chunk of genes: 64 MB
 
@@ -35,17 +38,20 @@ class Design:
         Of its K columns.
     reached, missed : numpy.ndarray, shapes (samples, rank) and (samples, samples - rank)
         Orthonormal bases of what its columns span and of what they do not.
+    lengths : numpy.ndarray, shape (K,)
+        Of the columns, which are scaled to 1 for what follows.
     inverse : numpy.ndarray, shape (K, samples)
-        Pseudoinverse: fitted values to coefficients.
-    row_space : numpy.ndarray, shape (K, K)
-        Projection onto what can be estimated.
+        Pseudoinverse: fitted values to coefficients of scaled columns.
+    known : numpy.ndarray, shape (K, K)
+        Projection of such coefficients onto what can be estimated.
     """
 
     names: list[str]
     reached: NDArray[np.float64]
     missed: NDArray[np.float64]
+    lengths: NDArray[np.float64]
     inverse: NDArray[np.float64]
-    row_space: NDArray[np.float64]
+    known: NDArray[np.float64]
 
     @property
     def df_residual(self) -> int:
@@ -67,14 +73,13 @@ def read_design(matrix: NDArray[np.float64], names: Sequence[str]) -> Design:
     rank = int((values > TOLERANCE * values[0]).sum()) if values[0] > 0 else 0
     if not rank:
         raise ConfigError("the design is zero everywhere: give it at least one column that is not")
-    scaled = (right[:rank].T / values[:rank]) @ left[:, :rank].T
-    inverse = scaled / lengths[:, None]
     return Design(
         names=list(names),
         reached=_tidy(left[:, :rank]),
         missed=_tidy(left[:, rank:]),
-        inverse=inverse,
-        row_space=inverse @ matrix,
+        lengths=lengths,
+        inverse=(right[:rank].T / values[:rank]) @ left[:, :rank].T,
+        known=right[:rank].T @ right[:rank],
     )
 
 
@@ -95,18 +100,19 @@ def read_contrasts(design: Design, contrasts: NDArray[np.float64]) -> NDArray[np
     empty = np.flatnonzero(~contrasts.any(axis=0))
     if empty.size:
         raise ConfigError(f"contrast {int(empty[0])} (from 0) has no weight that is not zero: name what it compares")
-    lost = np.abs(contrasts - design.row_space.T @ contrasts).max(axis=0)
-    bad = np.flatnonzero(lost > 1e3 * TOLERANCE * np.abs(contrasts).max(axis=0))
+    scaled = contrasts / design.lengths[:, None]
+    lost = np.abs(scaled - design.known @ scaled).max(axis=0)
+    bad = np.flatnonzero(lost > UNKNOWN * np.abs(scaled).max(axis=0))
     if bad.size:
         used = contrasts[:, bad[0]] != 0
         # A coefficient that cannot be told alone is to blame; all of them where only their sum cannot.
-        vague = np.abs(np.diag(design.row_space) - 1) > 1e3 * TOLERANCE
+        vague = 1 - np.diag(design.known) > UNKNOWN**2
         guilty = [name for name, use, loose in zip(design.names, used, vague, strict=True) if use and loose]
         raise ConfigError(
-            f"the contrast cannot be estimated: the design does not tell {', '.join(guilty[:5])} from its other "
+            f"the contrast cannot be estimated: the design does not tell {', '.join(guilty[:SHOWN])} from its other "
             "columns; leave out columns that say the same, or compare what shares a block"
         )
-    return _tidy(design.inverse.T @ contrasts)
+    return _tidy(design.inverse.T @ scaled)
 
 
 def fit_variances(
@@ -135,7 +141,7 @@ def fit_variances(
         return values.copy(), np.full(values.shape[0], np.nan)
     if weights is None:
         residuals = (values @ design.missed) @ design.missed.T
-        return values - residuals, (residuals**2).sum(axis=1) / df
+        return values - residuals, _drop_rounding((residuals**2).sum(axis=1) / df, values, 1.0)
     fitted, variances = np.empty_like(values), np.empty(values.shape[0])
     for part, y, w, system, basis in _walk(design, values, weights, 0):
         if _is_dual(design):
@@ -146,7 +152,7 @@ def fit_variances(
             solved = np.linalg.solve(system, ((w * y) @ basis)[:, :, None])[:, :, 0]
             fitted[part] = solved @ basis.T
             variances[part] = (w * (y - fitted[part]) ** 2).sum(axis=1) / df
-    return fitted, np.maximum(variances, 0.0)
+    return fitted, _drop_rounding(variances, values, weights.mean(axis=1))
 
 
 def scale_contrasts(design: Design, weights: NDArray[np.float64], readers: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -213,6 +219,14 @@ def _spread_out(basis: NDArray[np.float64], readers: NDArray[np.float64]) -> NDA
     return (basis[:, :, None] * readers[:, None, :]).reshape(basis.shape[0], -1)
 
 
+def _drop_rounding(
+    variances: NDArray[np.float64], values: NDArray[np.float64], weights: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
+    """Make variances zero that are nothing but rounding: twins differ by nothing."""
+    noise = (ROUNDING * np.abs(values).max(axis=1)) ** 2 * weights
+    return np.where(variances > noise, variances, 0.0)
+
+
 def _tidy(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Put zeros where rounding left specks, so that samples that are fitted exactly have residuals of exactly 0."""
-    return np.where(np.abs(matrix) < ZERO, 0.0, matrix)
+    return np.where(np.abs(matrix) < ZERO * np.abs(matrix).max(axis=0, initial=0.0), 0.0, matrix)

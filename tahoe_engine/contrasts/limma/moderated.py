@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PROPORTION: Final = 0.01  # of the genes that are taken to differ, for B
+PRIOR_ODDS: Final = float(np.log(PROPORTION / (1 - PROPORTION)))  # B where nothing is known
 SPREAD_LIMITS: Final = (0.1, 4.0)  # of log2 fold changes of genes that differ, for B
 LOWEST_VARIANCE: Final = 1e-5  # of the median: the logarithm of a variance of 0 would outweigh all others
 ALIKE: Final = 1e-12
@@ -176,7 +177,7 @@ def log_odds(
         ratio = (scales[:, j] + spread) / scales[:, j]
         squares = t[:, j] ** 2
         kernel = (1 + df) / 2 * (np.log1p(squares / df) - np.log1p(squares / ratio / df))
-        odds[:, j] = np.log(PROPORTION / (1 - PROPORTION)) - np.log(ratio) / 2 + kernel
+        odds[:, j] = PRIOR_ODDS - np.log(ratio) / 2 + kernel
     return odds
 
 

@@ -106,15 +106,16 @@ def _weigh_genes(ratios: NDArray[np.float64], df: float, main_df: float) -> NDAr
     tails = fdtrc(df, main_df, ratios) if np.isfinite(main_df) else chdtrc(df, df * ratios)
     expected = (rankdata(tails) - 0.5) / tails.size
     regular = np.minimum(tails / expected, 1.0)
-    if (regular >= 1).all():
+    order = np.argsort(tails, kind="stable")
+    outlying = int(np.argmax(regular[order] >= 1)) if (regular >= 1).any() else tails.size
+    if not outlying:  # the largest variance is no larger than it should be, so none is
         return np.full(ratios.shape, main_df)
     # No posterior has more degrees of freedom than all genes together, so no more can be shared out.
     most = min(main_df, df * ratios.size)
     freedom = regular * most + (1 - regular) * min(_fit_outlier_df(float(ratios.max()), df), most)
-    # The first ranks are chancy: the leading genes share their lowest mean. From there on more is never less.
-    order = np.argsort(tails, kind="stable")
+    # The first ranks are chancy: the leading genes share their lowest mean. From there on it only rises.
     ordered = freedom[order]
-    means = np.cumsum(ordered) / np.arange(1, ordered.size + 1)
+    means = np.cumsum(ordered[:outlying]) / np.arange(1, outlying + 1)
     leading = int(np.argmin(means)) + 1
     ordered[:leading] = means[leading - 1]
     spread = np.empty_like(freedom)

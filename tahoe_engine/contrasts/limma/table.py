@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
-from scipy.stats import false_discovery_control
 
+from tahoe_engine.contrasts.adjust import adjust_bh
 from tahoe_engine.contrasts.limma.checks import SHOWN, check_counts, check_lib_sizes
 from tahoe_engine.contrasts.limma.fit import fit_counts
 from tahoe_engine.errors import ConfigError, escape_controls
@@ -29,7 +29,8 @@ def fit_limma(
     All genes of `counts` are used for everything: library sizes are sums over these genes, and so are the trend and the
     prior. Genes that hardly have counts should be left out first (see `filter_by_expr`), as the numbers of limma's
     users are made that way; given all genes, the many that are near zero bend the trend and the prior, and each test is
-    then made among more tests. Nothing is left out silently.
+    then made among more tests. Nothing is left out silently; a gene without counts in all samples tells nothing, so it
+    is no part of trend and prior and has logFC 0 and P 1.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def fit_limma(
             "AveExpr": tested.AveExpr,
             "t": tested.t[:, 0],
             "P.Value": p_values,
-            "adj.P.Val": false_discovery_control(p_values, method="bh"),
+            "adj.P.Val": adjust_bh(p_values),
             "B": tested.B[:, 0],
         }
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 TRIM_RATIO: Final = 0.30  # share of the genes cut off at either end of the log ratios M, as in the paper
 TRIM_LEVEL: Final = 0.05  # likewise of the mean log levels A
-SAME: Final = 1e-12  # two distances this close are a tie: with two samples there always is one
+SAME: Final = 1e-12  # two distances this close are a tie
 NO_RATIO: Final = 1e-6  # all |M| below this: the two samples are one
 
 
@@ -54,12 +54,10 @@ def norm_factors(counts: ArrayLike, lib_sizes: ArrayLike | None = None) -> NDArr
     sizes = check_lib_sizes(lib_sizes, table)
     table = table[table.any(axis=1)]
     quartiles = np.quantile(table / sizes, 0.75, axis=0)
-    if not quartiles.any():  # most genes are zero in all samples: the deepest one shares most genes with the others
-        reference = int(np.argmax(sizes))
-    else:
-        distances = np.abs(quartiles - quartiles.mean())
-        nearest = distances <= distances.min() + SAME * quartiles.mean()
-        reference = int(np.argmax(np.where(nearest, sizes, -1.0)))
+    distances = np.abs(quartiles - quartiles.mean())
+    nearest = distances <= distances.min() + SAME * quartiles.mean()
+    # Of a tie (all quartiles are zero where data are sparse) the deepest, which shares most genes with the others.
+    reference = int(np.argmax(np.where(nearest, sizes, -1.0)))
     logs = np.array(
         [_log_factor(table[:, j], table[:, reference], sizes[j], sizes[reference]) for j in range(sizes.size)]
     )

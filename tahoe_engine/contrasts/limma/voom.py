@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy.special import gammaln
 
 from tahoe_engine.contrasts.limma.linear import fit_variances
 from tahoe_engine.contrasts.limma.lowess import smooth_lowess
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 HALF: Final = 0.5  # added to each count, and 1 to each library size: no logarithm of zero
 MILLION: Final = 1e6
-LOWEST_TREND: Final = 1e-3  # of the trend's median: the line may cross zero where points are few, a spread cannot
+LOWEST_TREND: Final = 0.1  # of the trend's median: the line may cross zero where points are few, a spread cannot
+MANY_COUNTS: Final = 50.0  # from here on the logarithm of a Poisson count varies as the delta method says
 
 
 def log_counts(counts: NDArray[np.float64], lib_sizes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -47,6 +49,10 @@ def weigh_counts(
     trend at a sample's fitted log2 count, to the power of -4, is its weight. Genes that are zero everywhere make no
     trend.
 
+    Counts vary at least as Poisson's do, so the trend does not go below that. Where biology or wells vary the bound is
+    never met; without it the line, which has few points at the highest counts, falls below zero there when nothing but
+    counting varies, and genes such as MALAT1 are found to differ between wells that do not.
+
     Parameters
     ----------
     counts, logs : numpy.ndarray of float64, shape (genes, samples)
@@ -70,7 +76,15 @@ def weigh_counts(
     level, spread = level[order], spread[order]
     trend = smooth_lowess(level, spread)
     usual = float(np.median(trend[trend > 0])) if (trend > 0).any() else 1.0
-    trend = np.maximum(trend, LOWEST_TREND * usual)
+    trend = np.maximum(np.maximum(trend, LOWEST_TREND * usual), _count_spread(level, design.df_residual))
     kept = np.append(True, np.diff(level) > 0)  # equal levels have equal trends
     weights: NDArray[np.float64] = np.interp(fitted + depth, level[kept], trend[kept]) ** -4
     return weights
+
+
+def _count_spread(level: NDArray[np.float64], df: int) -> NDArray[np.float64]:
+    """Compute the expected square root of a standard deviation of log2 Poisson counts; 0 for few counts."""
+    # The mean of the fourth root of a mean square of so many degrees of freedom.
+    expected = np.exp(gammaln(df / 2 + 0.25) - gammaln(df / 2)) * (df / 2) ** -0.25
+    spread = expected * np.log(2) ** -0.5 * np.exp2(-level / 4)
+    return np.where(level >= np.log2(MANY_COUNTS), spread, 0.0)
