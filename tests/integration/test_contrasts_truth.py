@@ -18,12 +18,12 @@ pytest.importorskip("tahoe_engine._rust", reason="the core is not built: make bu
 
 @pytest.fixture(scope="module")
 def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plate of the top dose whose drugs move every gene; some 800 cells a group."""
+    """A plate of the top dose whose drugs move every gene; some 600 cells a group."""
     from tahoe_engine.groups import sum_groups
     from tahoe_engine.synth import write_atlas
 
     folder = tmp_path_factory.mktemp("planted")
-    write_atlas(folder / "atlas", plates=(6,), wells=5, lines=["A-172"], cells=4_000, seed=3, drug_genes=1.0)
+    write_atlas(folder / "atlas", plates=(6,), wells=5, lines=["A-172"], cells=3_000, seed=3, drug_genes=1.0)
     te.scan_cells(folder / "atlas", folder / "run", workers=0)
     sum_groups(folder / "run", workers=0)
     return folder / "run"
