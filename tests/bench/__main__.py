@@ -1,4 +1,4 @@
-"""`python -m bench peers|scaling|memory|scheduling|protocol|rehearsal|all`: measure, print a table, write JSON.
+"""`python -m bench BENCHMARK`, one of those below or `all`: measure, print a table, write JSON.
 
 Nothing here fails because it was slow. `--smoke` runs everything at a tiny size and compares the results instead.
 """
@@ -10,12 +10,13 @@ import shutil
 from pathlib import Path
 
 from bench.atlas import ROWS_OF_A_SHARD, make_atlas
+from bench.contrasts import compare_scanpy, find_planted, measure_contrasts
 from bench.peers import compare_peers, compare_results
 from bench.protocol import measure_cost, measure_replay
 from bench.report import write_report
 from bench.scale import compare_memory, compare_workers, rehearse, schedule_nothing
 
-BENCHMARKS = ("peers", "scaling", "memory", "scheduling", "protocol", "rehearsal")
+BENCHMARKS = ("peers", "scaling", "memory", "scheduling", "protocol", "rehearsal", "contrasts")
 SHARDS_OF_TAHOE = 3388
 
 
@@ -74,6 +75,13 @@ def main() -> None:
     if "rehearsal" in chosen:
         rows = rehearse(atlas, place, shards=asked.names, workers=asked.workers, stats=asked.stats)
         write_report(asked.results, "rehearsal", sizes | {"stats": asked.stats}, rows)
+    if "contrasts" in chosen:
+        tiny = {"lines": 2, "wells": 6, "genes": 500} if asked.smoke else {}
+        write_report(asked.results, "contrasts", tiny, measure_contrasts(place, **tiny))
+        beside = {"treatments": 3, "cells": 50, "genes": 500} if asked.smoke else {}
+        write_report(asked.results, "contrasts-scanpy", beside, compare_scanpy(place, **beside))
+        cells = {"cells": 1_000} if asked.smoke else {}
+        write_report(asked.results, "contrasts-planted", cells, find_planted(place, **cells))
     shutil.rmtree(place)
     if asked.smoke:
         print("\nEverything runs and agrees. At this size the figures themselves mean nothing.")
