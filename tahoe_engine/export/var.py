@@ -1,0 +1,110 @@
+"""The genes of an exported file: all of the run's vocabulary, in its order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tahoe_engine.errors import StageError
+from tahoe_engine.export.frames import FrameWriter
+from tahoe_engine.export.h5ad import name_uniquely
+from tahoe_engine.schema import ENSEMBL_ID, GENE_SYMBOL, TOKEN_ID
+
+if TYPE_CHECKING:
+    import h5py
+    import numpy as np
+    import polars as pl
+
+    from tahoe_engine.run import Run
+
+
+def load_var(run: Run, flavor: str | None = None, n_top_genes: int | None = None) -> pl.DataFrame:
+    """Load the genes that the run's cells were counted over.
+
+    Parameters
+    ----------
+    run : Run
+        With the stage `cells`.
+    flavor, n_top_genes : str and int, optional
+        Add the selection of genes, from the run's table of genes.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``gene_symbol``, ``ensembl_id``, ``gene`` Int32 (its token id, ascending).
+
+    Raises
+    ------
+    StageError
+        If the table is gone or damaged.
+    """
+    import polars as pl
+
+    path = run.path / "metadata" / "genes.parquet"
+    try:
+        table = pl.read_parquet(path, glob=False)
+        return table.select(
+            pl.col(GENE_SYMBOL).fill_null(""), ENSEMBL_ID, pl.col(TOKEN_ID).cast(pl.Int32).alias("gene")
+        )
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise StageError(f"{path}: cannot be read ({error}); run `tahoe cells` again to restore it") from error
+
+
+def write_var(file: h5py.File, genes: pl.DataFrame) -> None:
+    """Write ``var``; its names are the Ensembl ids.
+
+    Parameters
+    ----------
+    file : h5py.File
+        An h5ad file.
+    genes : polars.DataFrame
+        As `load_var` gives it, and possibly further columns.
+    """
+    names = name_uniquely(genes[ENSEMBL_ID].fill_null("").to_list(), genes["gene"].to_list())
+    same = ENSEMBL_ID if names == genes[ENSEMBL_ID].to_list() else None
+    writer = FrameWriter(file, "var", dict(genes.schema), {}, n_rows=genes.height, compression="none", named_by=same)
+    writer.append(names, genes)
+
+
+def find_genes(tokens: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    """Give the column of each gene.
+
+    Parameters
+    ----------
+    tokens : ndarray of int
+        Of the vocabulary, ascending.
+    genes : ndarray of int
+        Token ids.
+
+    Returns
+    -------
+    ndarray of int64
+        Places among `tokens`.
+
+    Raises
+    ------
+    StageError
+        If one is not of the vocabulary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> find_genes(np.array([3, 4, 9]), np.array([9, 3])).tolist()
+    [2, 0]
+    """
+    import numpy as np
+
+    columns = np.searchsorted(tokens, genes)
+    if len(genes) and not np.array_equal(tokens[np.minimum(columns, len(tokens) - 1)], genes):
+        raise StageError("the moments have a gene that the run's vocabulary has not; run `tahoe groups` again")
+    return columns
+
+
+def write_no_var(file: h5py.File) -> None:
+    """Write ``var`` without genes.
+
+    Parameters
+    ----------
+    file : h5py.File
+        An h5ad file.
+    """
+    FrameWriter(file, "var", {}, {}, n_rows=0, compression="none")
