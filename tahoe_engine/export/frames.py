@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tahoe_engine.errors import StageError
-from tahoe_engine.export.h5ad import CHUNK, COMPRESSION, encode
+from tahoe_engine.export.h5ad import CHUNK, COMPRESSION, encode, name_uniquely
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ class FrameWriter:
                 encode(group, "categorical", "0.2.0")
                 group.attrs["ordered"] = False
                 values = group.create_dataset(
-                    "categories", data=np.array(list(categories[column]), dtype=object), dtype=text
+                    "categories", data=_as_texts(pl.Series(categories[column], dtype=pl.String), unique=True), dtype=text
                 )
                 encode(values, "string-array", "0.2.0")
                 codes = next((code for most, code in SMALLEST_CODES if len(categories[column]) < most), "<i4")
@@ -130,6 +130,26 @@ def _as_codes(series: pl.Series, categories: Sequence[str]) -> np.ndarray:
     return codes.cast(pl.Int64).fill_null(-1).to_numpy()
 
 
-def _as_texts(series: pl.Series) -> np.ndarray:
-    """HDF5 ends a text at its first NUL."""
-    return series.fill_null("").str.replace_all("\0", "\\x00", literal=True).to_numpy().astype(object)
+def escape_nul(text: pl.Expr) -> pl.Expr:
+    """Write a NUL so that HDF5 does not end the text there.
+
+    Parameters
+    ----------
+    text : polars.Expr
+        A column of texts.
+
+    Returns
+    -------
+    polars.Expr
+        Without NUL.
+    """
+    return text.str.replace_all("\0", "\\x00", literal=True)
+
+
+def _as_texts(series: pl.Series, *, unique: bool = False) -> np.ndarray:
+    import polars as pl
+
+    texts = series.to_frame("text").select(escape_nul(pl.col("text").fill_null("")))["text"]
+    if unique and texts.n_unique() < len(texts):
+        texts = pl.Series(name_uniquely(texts.to_list(), range(len(texts))))
+    return texts.to_numpy().astype(object)

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.export.choose import COLUMNS, as_filters, choose
-from tahoe_engine.export.frames import FrameWriter
+from tahoe_engine.export.frames import FrameWriter, escape_nul
 from tahoe_engine.export.h5ad import SparseWriter, name_uniquely, require_target, write_h5ad, write_provenance
 from tahoe_engine.export.moments import Moments
 from tahoe_engine.export.report import ExportReport, describe_origin, read_manifest_of, tell_absent
@@ -156,7 +156,7 @@ def _write_obs(file: h5py.File, kept: pl.DataFrame, keys: Sequence[str], compres
     texts = [name for name, dtype in obs.schema.items() if dtype == pl.String]
     categories = {name: obs[name].drop_nulls().unique().sort().to_list() for name in texts}
     names = [pl.col(key).cast(pl.String).fill_null("") for key in keys]
-    joined = obs.select(pl.concat_str(names, separator="_"))[:, 0].to_list()
+    joined = obs.select(escape_nul(pl.concat_str(names, separator="_")))[:, 0].to_list()
     unique = name_uniquely(joined, obs["group_id"].to_list())
     FrameWriter(file, "obs", dict(obs.schema), categories, n_rows=obs.height, compression=compression).append(
         unique, obs

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tahoe_engine.errors import StageError
 from tahoe_engine.export.choose import COLUMNS, Chosen, Filters, choose
-from tahoe_engine.export.frames import FrameWriter
+from tahoe_engine.export.frames import FrameWriter, escape_nul
 from tahoe_engine.export.pick import pick_cells
 from tahoe_engine.export.report import read_manifest_of
 from tahoe_engine.schema import BARCODE
@@ -145,9 +145,10 @@ class Cells:
         """
         import polars as pl
 
-        place = pl.concat_str(pl.col(BARCODE), *(pl.col(name).cast(pl.String) for name in PLACE), separator="-")
-        twice = pl.col(BARCODE).hash().is_in(self._twice.implode())
-        return frame.select(pl.when(twice).then(place).otherwise(pl.col(BARCODE)).alias("name"))["name"]
+        name = escape_nul(pl.col(BARCODE))
+        place = pl.concat_str(name, *(pl.col(key).cast(pl.String) for key in PLACE), separator="-")
+        twice = name.hash().is_in(self._twice.implode())
+        return frame.select(pl.when(twice).then(place).otherwise(name).alias("name"))["name"]
 
     def _look(self) -> None:
         import polars as pl
@@ -157,7 +158,7 @@ class Cells:
         hashes: list[np.ndarray] = []
         self.n_entries = 0
         for _, frame in self.frames([*self._texts, BARCODE, length]):
-            hashes.append(frame[BARCODE].hash().to_numpy())
+            hashes.append(frame.select(escape_nul(pl.col(BARCODE)).hash())[BARCODE].to_numpy())
             self.n_entries += int(frame[length].sum())
             for name, values in found.items():
                 values.update(frame[name].drop_nulls().unique().to_list())
