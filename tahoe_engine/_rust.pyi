@@ -8,15 +8,18 @@ from typing import Any, Final, TypedDict, final
 __all__ = [
     "DEFAULT_LIMITS",
     "FILTER_KEYS",
+    "GroupSums",
     "Joins",
     "SynthModel",
     "Vocabulary",
     "core_sources",
     "core_version",
     "digest_table",
+    "groups_version",
     "merge_genes",
     "needed_ranges",
     "probe_shard",
+    "read_counts",
     "scan_cells",
     "synth_cells",
     "synth_summaries",
@@ -59,7 +62,11 @@ class _Part(TypedDict):
     digest: str
 
 class _Receipt(TypedDict):
-    """What a scan did: ``rows_in`` = ``kept`` + the sums of ``filtered`` and ``rejected``."""
+    """What a scan did: ``rows_in`` = ``kept`` + the sums of ``filtered`` and ``rejected``.
+
+    ``sample_runs`` are runs of kept rows of one sample: its name, the first row, one past the last, and the kept rows
+    among them. A run goes on over rows that were left out. Null beyond 4,096 runs. ``cell_lines`` counts kept rows.
+    """
 
     rows_in: int
     kept: int
@@ -72,9 +79,28 @@ class _Receipt(TypedDict):
     extra_columns: list[str]
     absent_columns: list[str]
     wanted_rows: dict[str, dict[str, int]]
-    sample_runs: list[tuple[str, int, int]]
+    sample_runs: list[tuple[str, int, int, int]] | None
+    cell_lines: dict[str, int]
     cells: _Part
     genes: _Part | None
+
+class _Taken(TypedDict):
+    """What reading chosen rows took."""
+
+    rows: int
+    bytes_read: int
+    row_groups_read: int
+
+class _Counts(_Taken):
+    """Chosen rows as a compressed sparse matrix (CSR), each buffer in little-endian bytes.
+
+    ``indptr`` is i64 of length rows + 1; ``indices`` are i32 positions in the vocabulary, ascending in a row; ``data``
+    are u32 counts, none of them zero: a stored zero is left out, as is the marker.
+    """
+
+    indptr: bytes
+    indices: bytes
+    data: bytes
 
 @final
 class Vocabulary:
@@ -93,6 +119,110 @@ class Joins:
 
     def __new__(cls, cell_names: Mapping[str, str], doses_um: Mapping[str, float]) -> Joins:
         """Take names by Cellosaurus id, and doses in micromole a litre by sample."""
+
+@final
+class GroupSums:
+    """Exact sums of each gene in each group of cells, over any number of shards.
+
+    Rows wait in a buffer until there are enough to add those of one group after another. The tables that come out
+    depend on the cells of a group only: not on the order of shards or rows, ``batch_entries`` or ``memory_bytes``.
+    An object serves one thread at a time.
+    """
+
+    def __new__(
+        cls,
+        vocabulary: Vocabulary,
+        n_groups: int,
+        *,
+        memory_bytes: int,
+        spill: str,
+        batch_entries: int = ...,
+    ) -> GroupSums:
+        """Make empty sums.
+
+        Parameters
+        ----------
+        vocabulary
+            The genes.
+        n_groups
+            Groups, numbered from 0.
+        memory_bytes
+            Beyond this the sums of all groups are moved to disk, and added up again when they are written. A group
+            takes 125 kB and 64 bytes a gene that it has; the buffer comes on top.
+        spill
+            Path of the file that they go to. It must not exist, and has no name from the moment it is opened: nothing
+            is left of it, however the process ends.
+        batch_entries
+            Entries that wait, four bytes each.
+        """
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+
+    @property
+    def spilled_bytes(self) -> int:
+        """Bytes that went to disk so far."""
+
+    def add_shard(
+        self,
+        path: str,
+        *,
+        shard: str,
+        size: int,
+        footer_digest: str,
+        rows: bytes,
+        groups: bytes,
+        totals: bytes,
+        limits: Mapping[str, int] | None = None,
+        pieces: Sequence[tuple[int, bytes]] | None = None,
+    ) -> _Taken:
+        """Add some rows of a shard to their groups. After an error these sums are of no use.
+
+        Parameters
+        ----------
+        path, shard, size, footer_digest, limits, pieces
+            As for `scan_cells`. Of ``pieces`` those are needed that `needed_ranges` gives for ``stats="counts"``.
+        rows
+            Rows of the shard, ascending (i64 buffer). A row group that has none of them is not read.
+        groups
+            The group of each row (u32 buffer).
+        totals
+            ``total_counts`` of each row as the table of cells has it (u64 buffer).
+
+        Raises
+        ------
+        ShardError
+            If the shard is at fault; ``E_INPUT_CHANGED`` if it is not the one that was planned, has not these rows,
+            or a row has another total.
+        OSError
+            If sums cannot be moved to disk.
+        ValueError
+            If the buffers do not fit each other.
+        """
+
+    def write_part(self, part: str, groups: Sequence[tuple[int, int]]) -> _Part:
+        """Write and sync the sums of some groups: a row a gene that a cell of the group has.
+
+        Columns: ``group_id`` and ``gene`` (the token), both i32; ``n_cells_by_counts`` u32; ``sum_counts`` and
+        ``sum_sq_counts`` u64; ``mean_cp10k``, ``var_cp10k``, ``mean_log1p_cp10k`` and ``var_log1p_cp10k`` f64, over
+        all cells of the group, zeros counted; variances have ddof 1 and are null in a group of one cell. A group
+        without cells has no rows. More cells may be added afterwards.
+
+        Parameters
+        ----------
+        part
+            Path of the new file.
+        groups
+            Each the number of a group and the id that it goes by, in ascending order of the ids.
+
+        Raises
+        ------
+        ShardError
+            ``E_VALUE_RANGE`` if a sum does not fit its column.
+        OSError
+            If the part cannot be written, or exists.
+        """
 
 @final
 class SynthModel:
@@ -129,6 +259,9 @@ def core_sources() -> str:
 def core_version() -> str:
     """Give the version of the core; it changes whenever a number could."""
 
+def groups_version() -> str:
+    """Give the version of the sums of groups; it changes whenever a number of theirs could."""
+
 def probe_shard(
     path: str,
     shard: str,
@@ -158,10 +291,13 @@ def needed_ranges(
     first_row: int = 0,
     last_row: int | None = None,
     limits: Mapping[str, int] | None = None,
+    rows: bytes | None = None,
 ) -> list[tuple[int, int]]:
     """Give offset and length of the column chunks that `scan_cells` would read, ascending.
 
-    ``pieces`` must hold the first bytes and the footer; the rest is as for `scan_cells`.
+    ``pieces`` must hold the first bytes and the footer; the rest is as for `scan_cells`. With ``stats="counts"`` and
+    ``rows`` (i64 buffer, ascending) they are those that `GroupSums.add_shard` and `read_counts` would read: the two
+    lists of each row group that has one of these rows.
 
     Raises
     ------
@@ -199,6 +335,25 @@ def scan_cells(
         If the shard is at fault; no part is of use then.
     OSError
         If a part cannot be written, or exists.
+    """
+
+def read_counts(
+    path: str,
+    *,
+    shard: str,
+    size: int,
+    footer_digest: str,
+    rows: bytes,
+    vocabulary: Vocabulary,
+    limits: Mapping[str, int] | None = None,
+    pieces: Sequence[tuple[int, bytes]] | None = None,
+) -> _Counts:
+    """Read the counts of some rows of a shard (i64 buffer, ascending); the rest is as for `GroupSums.add_shard`.
+
+    Raises
+    ------
+    ShardError
+        If the shard is at fault, is not the one that was planned, or has not these rows.
     """
 
 def merge_genes(parts: Sequence[tuple[str, str]], vocabulary: Vocabulary, n_cells: int) -> dict[str, bytes]:

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
     from tahoe_engine.cells import CellsReport, Progress
     from tahoe_engine.config import Job
+    from tahoe_engine.groups import GroupsReport
+
+    Report = CellsReport | GroupsReport
 
 # Later stages are entered here, each after those whose tables it reads.
-ORDER = ("cells",)
+ORDER = ("cells", "groups")
 
 
 def run_job(  # noqa: PLR0913 - the keywords are the options of the command
@@ -27,7 +30,7 @@ def run_job(  # noqa: PLR0913 - the keywords are the options of the command
     accept_changed_inputs: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     on_unknown: Callable[[dict[str, dict[str, list[str]]]], None] | None = None,
-) -> dict[str, CellsReport]:
+) -> dict[str, Report]:
     """Run the stages a job names, in order; what is finished is not done again.
 
     Parameters
@@ -73,7 +76,12 @@ def run_job(  # noqa: PLR0913 - the keywords are the options of the command
     return {stage: _run_stage(stage, asked, settings, options) for stage in ORDER if stage in asked.stages}
 
 
-def _run_stage(stage: str, job: Job, settings: Settings, options: dict[str, Any]) -> CellsReport:
-    from tahoe_engine.cells import scan_cells
+def _run_stage(stage: str, job: Job, settings: Settings, options: dict[str, Any]) -> Report:
+    if stage == "cells":
+        from tahoe_engine.cells import scan_cells
 
-    return {"cells": scan_cells}[stage](job.source, job.into, settings=settings, **options)
+        return scan_cells(job.source, job.into, settings=settings, **options)
+    from tahoe_engine.groups import sum_groups
+
+    own = {name: options[name] for name in ("new", "on_progress")}
+    return sum_groups(job.into, settings=settings, **own)

@@ -12,13 +12,13 @@ use crate::wide::add_entries_wide;
 /// Squares are summed as a low part of so many bits and a high part.
 const SPLIT: u32 = 49;
 /// Rows after which the 64-bit sums are carried over: q < 2⁵⁰, so 2¹⁴ of them stay below 2⁶⁴.
-const CARRY_AFTER: u32 = 1 << 14;
+pub(crate) const CARRY_AFTER: u32 = 1 << 14;
 
 /// n, counts, Σq, Σq² low, Σq² high of CP10k, then the last three of log1p(CP10k).
 #[derive(Clone, Copy, Default)]
 // A cache line exactly: unaligned, every entry touches two.
 #[repr(align(64))]
-pub(crate) struct Line([u64; 8]);
+pub(crate) struct Line(pub(crate) [u64; 8]);
 
 /// Accumulates the genes of one unit of work.
 pub struct GeneMoments {
@@ -84,14 +84,14 @@ impl GeneMoments {
 }
 
 /// A square as its low [`SPLIT`] bits and what is above them.
-fn split(q: u64) -> (u64, u64) {
+pub(crate) fn split(q: u64) -> (u64, u64) {
     let wide = u128::from(q).wrapping_mul(u128::from(q));
     let low = u64::try_from(wide & ((1 << SPLIT) - 1)).unwrap_or_default();
     (low, u64::try_from(wide >> SPLIT).unwrap_or(u64::MAX))
 }
 
 /// Sums of the two parts of squares, joined.
-fn join(low: u64, high: u64) -> u128 {
+pub(crate) fn join(low: u64, high: u64) -> u128 {
     u128::from(low).wrapping_add(u128::from(high) << SPLIT)
 }
 

@@ -1,6 +1,7 @@
 //! The border to Python: convert, release the GIL, map errors, stop panics. Here and in the files
 //! below, and nowhere else, pyo3 is imported.
 
+mod groups;
 mod shards;
 mod synth;
 
@@ -109,6 +110,9 @@ fn _rust(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(shards::py_needed_ranges, module)?)?;
     module.add_function(wrap_pyfunction!(shards::py_merge_genes, module)?)?;
     module.add_function(wrap_pyfunction!(shards::py_digest_table, module)?)?;
+    module.add_class::<groups::PyGroupSums>()?;
+    module.add_function(wrap_pyfunction!(groups::py_read_counts, module)?)?;
+    module.add_function(wrap_pyfunction!(groups::groups_version, module)?)?;
     module.add_function(wrap_pyfunction!(core_version, module)?)?;
     module.add_function(wrap_pyfunction!(core_sources, module)?)?;
     module.add_class::<synth::SynthModel>()?;

@@ -52,6 +52,9 @@ pub struct ScanRequest<'a> {
 /// that leaves it out. The keys whose statistics may skip row groups come first.
 pub const KEYS: [&str; 4] = ["plate", "sample", "drug", "cell_line"];
 
+/// Runs of `sample` beyond which they are not told: a shard whose wells alternate would have one a row.
+pub const MOST_RUNS: usize = 4_096;
+
 /// What came of a shard.
 #[derive(Debug, Default)]
 pub struct Receipt {
@@ -77,8 +80,11 @@ pub struct Receipt {
     pub absent_columns: Vec<&'static str>,
     /// Rows read that have each wanted value, by key.
     pub wanted_rows: Vec<(&'static str, Vec<(String, u64)>)>,
-    /// Runs of `sample`: value, first row, rows.
-    pub sample_runs: Vec<(String, u64, u64)>,
+    /// Runs of kept rows of one `sample`: value, first row, one past the last, kept rows. A run goes on over
+    /// rows that were left out. None where there are more than [`MOST_RUNS`].
+    pub sample_runs: Option<Vec<(String, u64, u64, u64)>>,
+    /// Kept rows by `cell_line_id`.
+    pub cell_lines: Vec<(String, u64)>,
     /// The part of `cells/`.
     pub cells: Option<PartFacts>,
     /// The gene sums.

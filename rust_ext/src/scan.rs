@@ -17,7 +17,7 @@ use crate::layout::{Layout, MOA, find_layout};
 use crate::moments::Scaled;
 use crate::needs::{asked_rows, excluded};
 use crate::partials::gene_table;
-use crate::request::{KEYS, Receipt, ScanRequest, Stats, Tables};
+use crate::request::{KEYS, MOST_RUNS, Receipt, ScanRequest, Stats, Tables};
 use crate::store::{LocalFile, Store};
 use crate::table::write_part;
 use crate::texts::Category;
@@ -66,8 +66,8 @@ struct Scan<'a> {
     columns: CellColumns,
     genes: Option<GeneMoments>,
     scaled: Vec<Scaled>,
-    last_sample: Option<u32>,
-    runs: Vec<(u32, u64, u64)>,
+    /// Runs of kept rows of one sample, one more than are told.
+    runs: Vec<(u32, u64, u64, u64)>,
     nulls: u64,
 }
 
@@ -102,7 +102,6 @@ impl<'a> Scan<'a> {
             columns: CellColumns::new(request.stats),
             genes: (request.stats == Stats::All).then(|| GeneMoments::new(request.vocabulary.len())),
             scaled: vec![],
-            last_sample: None,
             runs: vec![],
             nulls: 0,
         };
@@ -176,7 +175,9 @@ impl<'a> Scan<'a> {
             receipt.wanted_rows.extend(category.wanted_rows().map(|rows| (key, rows)));
         }
         let name = |code: u32| sample.names.get(code as usize).cloned().unwrap_or_default();
-        receipt.sample_runs = self.runs.iter().map(|(code, first, n)| (name(*code), *first, *n)).collect();
+        receipt.sample_runs = (self.runs.len() <= MOST_RUNS)
+            .then(|| self.runs.iter().map(|(code, first, end, n)| (name(*code), *first, *end, *n)).collect());
+        receipt.cell_lines = line.kept_rows();
         let cells = self.columns.into_table(request.shard, [plate, sample, drug, line, moa], request.joins);
         let genes = self.genes.map(|genes| gene_table(&genes.finish(), request.vocabulary));
         Tables { receipt, cells, genes }

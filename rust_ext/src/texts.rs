@@ -82,6 +82,20 @@ impl Category {
         self.passes.get(code as usize).copied().unwrap_or(false)
     }
 
+    /// Values of kept rows with how many have them, ascending.
+    #[must_use]
+    pub fn kept_rows(&self) -> Vec<(String, u64)> {
+        let mut rows: Vec<_> = self.names.iter().map(|name| (name.clone(), 0_u64)).collect();
+        for code in &self.kept {
+            if let Some((_, n)) = rows.get_mut(*code as usize) {
+                *n = n.saturating_add(1);
+            }
+        }
+        rows.retain(|(_, n)| *n > 0);
+        rows.sort_unstable();
+        rows
+    }
+
     /// Wanted values with the rows that have them.
     #[must_use]
     pub fn wanted_rows(&self) -> Option<Vec<(String, u64)>> {

@@ -7,6 +7,7 @@
 
 use crate::error::Result;
 use crate::genes::{Line, add_entries};
+use crate::groups::{Lines, add_packed};
 use crate::hybrid::Hybrid;
 
 /// Declares `name`, which calls `plain` as it is or as compiled for AVX2.
@@ -38,6 +39,12 @@ widened!(
     /// Adds the entries of a cell to the lines of its genes.
     add_entries_wide, add_entries_avx2 = add_entries,
     (lines: &mut [Line], terms: &[Line], genes: &[u32], codes: &[u32]) -> ()
+);
+
+widened!(
+    /// Adds the entries of a cell to the lines of its group.
+    add_packed_wide, add_packed_avx2 = add_packed,
+    (lines: &mut Lines, terms: &[Line], entries: &[u32]) -> ()
 );
 
 widened!(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tahoe_engine.cli import options
-from tahoe_engine.cli.output import print_facts, print_json, print_table, size
+from tahoe_engine.cli.groups import Moved, make_groups_settings
+from tahoe_engine.cli.output import count, duration, print_facts, print_json, print_table, size
 from tahoe_engine.cli.progress import show_progress, tell_unknown
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add the verb to the app."""
     verbs = typer.Typer(help="Say what a command would do: units, bytes, memory, output.", no_args_is_help=True)
     verbs.command("cells", epilog="Example: tahoe plan cells demo/atlas --into demo/run --samples smp_1783")(plan_verb)
+    verbs.command("groups", epilog="Example: tahoe plan groups --into demo/run")(plan_groups_verb)
     app.add_typer(verbs, name="plan", epilog="Example: tahoe plan cells demo/atlas")
 
 
@@ -50,6 +52,36 @@ def plan_verb(
         _print_lines(plan)
     tell_unknown(plan.wanted.unknown)
     plan.require_fit(into)
+    return 0
+
+
+@options.with_settings_from(make_groups_settings)
+def plan_groups_verb(
+    into: options.Into, *, source: Moved = None, settings: Settings, json: options.Json = False
+) -> int:
+    """Say what `tahoe groups` would do with the same options; refused (exit 64) if it cannot fit. Writes nothing."""
+    from tahoe_engine.groups import plan_groups
+
+    plan = plan_groups(into, settings=settings, source=source)
+    facts = plan.describe()
+    if json:
+        print_json(facts)
+    else:
+        print_facts(
+            [
+                ("groups", f"at most {count(facts['groups_at_most'])} by {', '.join(facts['by'])}"),
+                ("cells", facts["cells"]),
+                ("parts", f"{count(facts['parts'])}, one a {facts['part_of']}"),
+                ("units", f"{count(facts['units'])}, up to {facts['parts_a_unit']} parts each"),
+                ("rows to read", facts["rows_to_read"]),
+                ("read amplification", facts["read_amplification"]),
+                ("bytes to read", f"{size(facts['bytes_to_read'])} in about {count(facts['requests'])} ranges"),
+                ("output", f"about {count(facts['output_rows'])} rows, {size(facts['output_bytes'])}"),
+                ("workers", f"{facts['workers']}, about {size(facts['memory_a_worker'])} each"),
+                ("time", f"about {duration(facts['cpu_seconds'])} of one core"),
+            ]
+        )
+    plan.require_fit()
     return 0
 
 

@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 
     Show = Callable[[Progress], None]
 
-WORDS = {"footers": "reading footers", "cells": "scanning shards", "genes": "merging genes", "export": "writing parts"}
-DRAINING = "stopping: {0} shards under way may end; stop once more to leave them"
+WORDS = {
+    "footers": "reading footers",
+    "cells": "scanning shards",
+    "genes": "merging genes",
+    "groups": "summing groups",
+    "contrasts": "testing contrasts",
+    "export": "writing parts",
+}
+UNITS = {"groups": "rows", "contrasts": "contrasts"}  # what is counted, where it is not cells
+DRAINING = "stopping: {0} units under way may end; stop once more to leave them"
 REDRAW_SECONDS = 0.1
 
 
@@ -80,10 +88,12 @@ def describe_progress(progress: Progress) -> str:
     if progress.doing == "draining":
         return DRAINING.format(count(progress.total))
     parts = [f"{WORDS[progress.doing]}: {count(progress.done)} of {count(progress.total)}"]
-    if progress.doing == "cells" and progress.seconds and progress.rows:
+    if progress.rows_total and progress.seconds and progress.rows:
         rate = progress.rows / progress.seconds
         left = (progress.rows_total - progress.rows) / rate
-        parts += [f"{count(round(rate))} cells/s", f"{duration(left)} left", f"{progress.quarantined} quarantined"]
+        parts += [f"{count(round(rate))} {UNITS.get(progress.doing, 'cells')}/s", f"{duration(left)} left"]
+        if progress.doing == "cells":
+            parts.append(f"{progress.quarantined} quarantined")
     return ", ".join(parts)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tahoe_engine.cli import options
-from tahoe_engine.cli.cells import print_report
+from tahoe_engine.cli import cells, groups, options
+from tahoe_engine.cli.cells import QUARANTINED
 from tahoe_engine.cli.output import print_json
 from tahoe_engine.cli.progress import show_progress, tell_unknown
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.toml", help="The job file.", show_default=False)]
+
+PRINTERS: dict[str, Any] = {"cells": cells.print_report, "groups": groups.print_report}
 
 
 def register(app: typer.Typer) -> None:
@@ -55,5 +57,7 @@ def run(
         )
     if json:
         print_json({stage: report.describe() for stage, report in reports.items()})
-        return max(2 if report.n_quarantined else 0 for report in reports.values())
-    return max(print_report(report, as_json=False) for report in reports.values())
+    else:
+        for stage, report in reports.items():
+            PRINTERS[stage](report, as_json=False)
+    return QUARANTINED if any(getattr(report, "n_quarantined", 0) for report in reports.values()) else 0

@@ -119,12 +119,13 @@ def choose(run: Run, filters: Filters, known: Mapping[str, Sequence[str]]) -> Ch
         if column not in known:
             option = f"--{key.replace('_', '-')}"
             raise ConfigError(f"{option}: the groups of this run are not by {column}; they have {', '.join(known)}")
-        spelt = _spellings(run, column, known[column])
+        names = _name(run, column, known[column])
+        spelt = _spell(column, names)
         found, unknown = [], {}
         for text in (str(name).strip() for name in wanted):
             value = spelt.get(text) or spelt.get(text.casefold())
             if value is None:
-                unknown[text] = nearest(text, [name for name in spelt if name != name.casefold()] or spelt)
+                unknown[text] = nearest(text, names)
             else:
                 found.append(value)
         values[column] = sorted(set(found))
@@ -155,14 +156,18 @@ def as_filters(**given: Any) -> Filters:  # noqa: ANN401 - what callers write
     return Filters(**texts)
 
 
-def _spellings(run: Run, column: str, values: Sequence[str]) -> dict[str, str]:
-    """All that a value may be called, folded case last, so that an exact name wins."""
+def _name(run: Run, column: str, values: Sequence[str]) -> dict[str, str]:
+    """Give the values by themselves, and lines by their names, too."""
     names = {value: value for value in values}
     if column == CELL_LINE_ID:
         names |= {name: value for value, name in _cell_names(run).items() if value in names}
-    elif column == PLATE:
-        names |= {value.removeprefix("plate"): value for value in values}
-    return {name.casefold(): value for name, value in names.items()} | names
+    return names
+
+
+def _spell(column: str, names: Mapping[str, str]) -> dict[str, str]:
+    """Give all that a value may be called; an exact name wins over a folded one."""
+    short = {name.removeprefix("plate"): value for name, value in names.items()} if column == PLATE else {}
+    return {name.casefold(): value for name, value in names.items()} | short | dict(names)
 
 
 def _cell_names(run: Run) -> dict[str, str]:

@@ -137,6 +137,9 @@ class Moments:
 
         try:
             with pq.ParquetFile(path) as file:
+                lacking = set(columns) - set(file.schema_arrow.names)
+                if lacking:
+                    raise KeyError(*sorted(lacking))
                 number = file.schema_arrow.get_field_index("group_id")
                 for place in range(file.num_row_groups):
                     found = file.metadata.row_group(place).column(number).statistics

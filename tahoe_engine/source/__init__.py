@@ -21,9 +21,7 @@ from tahoe_engine.source.recorded import (
     Recorded,
     describe_footers,
     fetch_rows,
-    move_shards,
-    require_open,
-    restore_shards,
+    read_recorded,
 )
 from tahoe_engine.source.shard import Shard
 from tahoe_engine.source.shards import find_metadata, find_shards
@@ -47,11 +45,9 @@ __all__ = [
     "find_metadata",
     "find_shards",
     "load_checksums",
-    "move_shards",
     "place_error",
     "read_footers",
-    "require_open",
-    "restore_shards",
+    "read_recorded",
     "scheme_of",
     "verify_bytes",
     "verify_checksum",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,10 @@ from tahoe_engine.source.address import scheme_of
 from tahoe_engine.source.fetched import fetch_pieces
 from tahoe_engine.source.images import build_image
 from tahoe_engine.source.shard import Shard, Slice
+from tahoe_engine.source.shards import find_shards
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping, Sequence
 
     from tahoe_engine.sections import SourceSettings
@@ -130,26 +133,64 @@ def restore_shards(recorded: Mapping[str, Any]) -> dict[str, Recorded]:
         raise StageError(f"the list of where shards are is damaged ({error}); run `tahoe cells` again") from error
 
 
-def move_shards(recorded: Mapping[str, Recorded], shards: Sequence[Shard]) -> dict[str, Recorded]:
-    """Take the places of shards from where a source is now.
+def read_recorded(
+    path: Path,
+    cells: Mapping[str, Any],
+    settings: SourceSettings,
+    source: str | os.PathLike[str] | Sequence[str] | None = None,
+) -> dict[str, Recorded]:
+    """Give the shards whose cells a run has, and where they are.
 
     Parameters
     ----------
-    recorded : mapping of str to Recorded
-        As the run has them.
-    shards : sequence of Shard
-        As `find_shards` gives them now.
+    path : Path
+        The file that `describe_footers` went to.
+    cells : mapping
+        Manifest of the cells.
+    settings : SourceSettings
+        How remote shards are asked.
+    source : str, path or list of them, optional
+        Where the shards are now, if they have moved; whether they are the same files is seen when they are read.
 
     Returns
     -------
-    dict
-        By name; whether they are the same files is seen when they are read.
+    dict of str to Recorded
+        By name; those that were set aside are not among them.
 
     Raises
     ------
+    StageError
+        If the run does not say, or says it of other files.
     SourceError
-        If one is not there.
+        If a shard is not in the source that was named.
+    ConfigError
+        If a shard was read through a signed address: a run keeps no secrets.
     """
+    try:
+        known = restore_shards(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise StageError(
+            f"{path}: cannot be read, so that nobody knows where the shards are ({error}); run `tahoe cells` again "
+            "with the same options: what is finished is not done again"
+        ) from error
+    inputs = {entry["name"]: entry for entry in cells["inputs"]}
+    names = [part["name"].removesuffix(".parquet") for part in cells["parts"]]
+    for name in names:
+        one, entry = known.get(name), inputs[name]
+        if one is None or (one.size, one.footer_digest) != (entry["size"], entry["footer_digest"]):
+            raise StageError(f"{path} and the manifest of the cells disagree about {name}; run `tahoe cells` again")
+    if source is not None:
+        return _move({name: known[name] for name in names}, find_shards(source, settings))
+    signed = [name for name in names if known[name].signed]
+    if signed:
+        raise ConfigError(
+            f"{signed[0]} was read through a signed address, and a run keeps no secrets; name the source again with "
+            "--source"
+        )
+    return {name: known[name] for name in names}
+
+
+def _move(recorded: Mapping[str, Recorded], shards: Sequence[Shard]) -> dict[str, Recorded]:
     there = {shard.name: shard for shard in shards}
     missing = [name for name in recorded if name not in there]
     if missing:
@@ -158,27 +199,6 @@ def move_shards(recorded: Mapping[str, Recorded], shards: Sequence[Shard]) -> di
         name: Recorded(there[name], one.size, one.footer_digest, one.row_groups, one.list_bytes)
         for name, one in recorded.items()
     }
-
-
-def require_open(recorded: Iterable[Recorded]) -> None:
-    """Make sure that no shard needs an address that was not kept.
-
-    Parameters
-    ----------
-    recorded : iterable of Recorded
-        What will be read.
-
-    Raises
-    ------
-    ConfigError
-        If one was read through a signed address.
-    """
-    for one in recorded:
-        if one.signed:
-            raise ConfigError(
-                f"{one.shard.name} was read through a signed address, and a run keeps no secrets; name the source "
-                "again with --source"
-            )
 
 
 def fetch_rows(  # noqa: PLR0913 - each is one thing that reading depends on

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 
 from bench.atlas import Atlas, link_shards
 from tahoe_engine import load_settings
-from tahoe_engine.vocabulary.joined import copy_joined
 from tahoe_engine.cells.launch import Launch
 from tahoe_engine.cells.plan import plan_cells
 from tahoe_engine.cells.unit import CellsUnit, scan_unit
 from tahoe_engine.run import Journal, commit_part, hold_run, keep_receipt
 from tahoe_engine.source import read_footers
+from tahoe_engine.vocabulary.joined import copy_joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

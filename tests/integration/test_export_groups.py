@@ -234,7 +234,7 @@ def test_the_command_says_what_it_wrote(
 ) -> None:
     into = tmp_path / "groups.h5ad"
     done = tahoe("export", grouped, "--what", "groups", "--plates", "4,9", "--into", into)
-    assert (done.returncode, done.stderr) == (0, "tahoe: the run has no 'plate9' among their plates\n")
+    assert (done.returncode, done.stderr) == (0, "tahoe: the run has no '9' among their plates; the nearest: plate4, plate6\n")
     assert str(into) in done.stdout
     done = tahoe("export", grouped, "--what", "groups", "--into", into)
     assert done.returncode == 64

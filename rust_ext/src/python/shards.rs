@@ -8,7 +8,9 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
 
+use super::groups::rows_of;
 use super::{PyJoins, PyVocabulary, guarded, limits_of};
+use crate::chosen::chosen_ranges;
 use crate::digest::digest_table;
 use crate::error::{Code, Defect};
 use crate::needs::needed_ranges;
@@ -22,12 +24,12 @@ use crate::table::{Column, PartFacts};
 use crate::vocabulary::{Joins, Vocabulary};
 
 /// What was fetched of a file that lies elsewhere; the bytes stay Python's and are not copied.
-fn pieces_of(size: Option<u64>, pieces: Option<Vec<(u64, PyBackedBytes)>>) -> Option<Pieces> {
+pub(super) fn pieces_of(size: Option<u64>, pieces: Option<Vec<(u64, PyBackedBytes)>>) -> Option<Pieces> {
     let pieces = pieces?.into_iter().map(|(offset, bytes)| (offset, Bytes::from_owner(bytes))).collect();
     Some(Pieces::new(size?, pieces))
 }
 
-fn part_dict<'py>(py: Python<'py>, facts: &PartFacts) -> PyResult<Bound<'py, PyDict>> {
+pub(super) fn part_dict<'py>(py: Python<'py>, facts: &PartFacts) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("rows", facts.rows)?;
     dict.set_item("size", facts.size)?;
@@ -100,6 +102,7 @@ fn receipt_dict<'py>(py: Python<'py>, receipt: &Receipt) -> PyResult<Bound<'py, 
     }
     dict.set_item("wanted_rows", wanted)?;
     dict.set_item("sample_runs", receipt.sample_runs.clone())?;
+    dict.set_item("cell_lines", receipt.cell_lines.iter().cloned().collect::<HashMap<_, _>>())?;
     dict.set_item("cells", receipt.cells.as_ref().map(|facts| part_dict(py, facts)).transpose()?)?;
     dict.set_item("genes", receipt.genes.as_ref().map(|facts| part_dict(py, facts)).transpose()?)?;
     Ok(dict)
@@ -136,7 +139,7 @@ fn stats_of(stats: &str) -> PyResult<Stats> {
 
 #[pyfunction]
 #[pyo3(name = "needed_ranges", signature = (shard, *, stats, size, pieces, plates=None, samples=None, first_row=0,
-    last_row=None, limits=None))]
+    last_row=None, limits=None, rows=None))]
 #[allow(clippy::too_many_arguments, reason = "keyword arguments of the Python function")]
 pub(super) fn py_needed_ranges(
     py: Python<'_>,
@@ -149,7 +152,21 @@ pub(super) fn py_needed_ranges(
     first_row: u64,
     last_row: Option<u64>,
     limits: Option<HashMap<String, u64>>,
+    rows: Option<&[u8]>,
 ) -> PyResult<Vec<(u64, u64)>> {
+    let limits = limits_of(limits.unwrap_or_default())?;
+    let pieces = pieces.into_iter().map(|(offset, bytes)| (offset, Bytes::from_owner(bytes))).collect();
+    let store = Pieces::new(size, pieces);
+    match (stats, rows) {
+        ("counts", Some(rows)) => {
+            let rows = rows_of(rows)?;
+            return guarded(py, shard, || Ok(chosen_ranges(&rows, &limits, &store)?));
+        }
+        ("counts", None) | (_, Some(_)) => {
+            return Err(PyValueError::new_err("rows belong to stats=\"counts\" and to no other"));
+        }
+        _ => {}
+    }
     let request = ScanRequest {
         path: "",
         shard,
@@ -163,10 +180,8 @@ pub(super) fn py_needed_ranges(
         rows: (first_row, last_row.unwrap_or(u64::MAX)),
         min_genes: 0,
         reject_rows: false,
-        limits: limits_of(limits.unwrap_or_default())?,
+        limits,
     };
-    let pieces = pieces.into_iter().map(|(offset, bytes)| (offset, Bytes::from_owner(bytes))).collect();
-    let store = Pieces::new(size, pieces);
     guarded(py, shard, || Ok(needed_ranges(&request, &store)?))
 }
 

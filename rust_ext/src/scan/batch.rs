@@ -1,13 +1,13 @@
 //! Some rows of a row group at a time: read, and chosen by their keys.
 
-use super::rows::values_of;
 use super::{Scan, add};
 use crate::error::{Code, Defect, Result};
 use crate::footer::Footer;
 use crate::layout::Layout;
 use crate::levels::RowShape;
+use crate::lists::values_of;
 use crate::pages::ColumnPages;
-use crate::request::{KEYS, Stats};
+use crate::request::{KEYS, MOST_RUNS, Stats};
 use crate::store::Store;
 use crate::texts::{ABSENT, TextPages};
 
@@ -117,6 +117,7 @@ impl Scan<'_> {
                 genes.skip(values_of(&batch.gene_shapes))?;
             }
         }
+        self.record_runs(start, batch);
         for (category, codes) in self.categories.iter_mut().zip(&batch.categories) {
             category
                 .kept
@@ -130,7 +131,7 @@ impl Scan<'_> {
         Ok(rows)
     }
 
-    /// Marks the rows that the range and the keys keep, and records the runs of `sample`.
+    /// Marks the rows that the range and the keys keep.
     fn choose(&mut self, first: u64, rows: usize, batch: &mut Batch) {
         let (from, to) = self.request.rows;
         batch.keep.clear();
@@ -140,14 +141,6 @@ impl Scan<'_> {
             if row < from || row >= to {
                 batch.keep.push(false);
                 continue;
-            }
-            if self.last_sample == Some(*sample)
-                && let Some((_, _, n)) = self.runs.last_mut()
-            {
-                *n = n.saturating_add(1);
-            } else {
-                self.runs.push((*sample, row, 1));
-                self.last_sample = Some(*sample);
             }
             let mut reason = None;
             for ((category, code), key) in
@@ -161,6 +154,21 @@ impl Scan<'_> {
                 add(&mut self.receipt.filtered, key, 1);
             }
             batch.keep.push(reason.is_none());
+        }
+    }
+
+    /// Records the runs of `sample` among the kept rows.
+    fn record_runs(&mut self, first: u64, batch: &Batch) {
+        let [_, samples, ..] = &batch.categories;
+        for ((row, sample), _) in (first..).zip(samples).zip(&batch.keep).filter(|(_, keep)| **keep) {
+            let (end, known) = (row.saturating_add(1), self.runs.len());
+            match self.runs.last_mut() {
+                Some((last, _, last_end, kept)) if last == sample => {
+                    (*last_end, *kept) = (end, kept.saturating_add(1));
+                }
+                _ if known > MOST_RUNS => return,
+                _ => self.runs.push((*sample, row, end, 1)),
+            }
         }
     }
 }

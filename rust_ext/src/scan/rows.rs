@@ -2,10 +2,10 @@
 
 use super::batch::{Batch, Group};
 use super::{Scan, add};
-use crate::cells::{Checker, Row, RowDefect};
+use crate::cells::{Checker, Row};
 use crate::error::{Code, Defect, Result};
 use crate::hybrid::Piece;
-use crate::levels::RowShape;
+use crate::lists::{read_taken, shape_defect};
 use crate::moments::{judge, scale, summarize};
 use crate::pages::ColumnPages;
 use crate::request::Stats;
@@ -13,11 +13,6 @@ use crate::spectrum::Bin;
 
 /// Beyond so many distinct values a histogram is emptied along the row instead of along its codes.
 const FEW: usize = 4_096;
-
-/// Values of rows of these shapes.
-pub(super) fn values_of(shapes: &[RowShape]) -> usize {
-    shapes.iter().fold(0, |sum, shape| sum.saturating_add(shape.values as usize))
-}
 
 impl Scan<'_> {
     /// Reads, checks and computes the kept rows of a batch; rows that fail are unmarked.
@@ -131,29 +126,6 @@ impl Scan<'_> {
     }
 }
 
-/// Appends the codes of the taken rows and passes over the others: what is not taken is not stored,
-/// however long it claims to be.
-fn read_taken(
-    pages: &mut ColumnPages,
-    shapes: &[RowShape],
-    takes: &[bool],
-    out: &mut Vec<u32>,
-) -> Result<()> {
-    let mut rows = shapes.iter().zip(takes).peekable();
-    while let Some((shape, take)) = rows.next() {
-        let mut values = shape.values as usize;
-        while let Some((shape, _)) = rows.next_if(|(_, next)| *next == take) {
-            values = values.saturating_add(shape.values as usize);
-        }
-        if *take {
-            pages.codes(values, out)?;
-        } else {
-            pages.skip(values)?;
-        }
-    }
-    Ok(())
-}
-
 /// Fills the histogram with the next row, runs as runs; gives its first code.
 fn histogram_runs(pages: &mut ColumnPages, values: usize, checker: &mut Checker) -> Result<Option<u32>> {
     let mut first = None;
@@ -166,17 +138,4 @@ fn histogram_runs(pages: &mut ColumnPages, values: usize, checker: &mut Checker)
         histogram.add(piece);
     })?;
     Ok(first)
-}
-
-/// What the shapes of the two lists of a row tell.
-fn shape_defect(genes: RowShape, values: RowShape) -> Option<RowDefect> {
-    if genes.null_list || values.null_list {
-        Some((Code::NullList, "a null in place of a list".to_owned()))
-    } else if genes.nulls > 0 || values.nulls > 0 {
-        Some((Code::NullElement, "a null inside a list".to_owned()))
-    } else if genes.values != values.values {
-        Some((Code::LengthMismatch, format!("{} genes but {} expressions", genes.values, values.values)))
-    } else {
-        None
-    }
 }

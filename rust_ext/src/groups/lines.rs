@@ -1,0 +1,190 @@
+//! The exact sums of one group of cells, for the genes that it has.
+//!
+//! Of 62,710 genes a group of a thousand cells has some twenty thousand: a table from gene to line and one
+//! cache line a touched gene take a third of one line a gene, and stay in the cache of a core.
+
+use crate::genes::{CARRY_AFTER, Line, join, split};
+use crate::moments::Scaled;
+use crate::sums::GeneSums;
+use crate::wide::add_packed_wide;
+
+/// Genes of one table: the last slot stands for none.
+pub(super) const SHELF: usize = 65_535;
+const NONE: u16 = u16::MAX;
+/// Lines of one chunk: growing copies nothing.
+const CHUNK: usize = 256;
+/// Counts up to here are added in 64 bits: so many rows of them stay below 2⁶⁴ squared, and below 2⁴⁶ summed.
+pub(super) const MOST: u32 = 1 << 24;
+/// Where the number of cells begins in the first word; the counts are below.
+const CELLS: u32 = 46;
+
+/// The sums of one gene in one group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupGene {
+    /// As of the table of genes.
+    pub sums: GeneSums,
+    /// Σ squared counts.
+    pub squares: u128,
+}
+
+impl GroupGene {
+    /// Adds other cells; associative and commutative.
+    pub fn merge(&mut self, other: &Self) {
+        self.sums.merge(&other.sums);
+        self.squares = self.squares.wrapping_add(other.squares);
+    }
+
+    /// What one entry adds.
+    pub(super) fn of(value: u32, scaled: Scaled) -> Self {
+        let (value, cp, log) = (u64::from(value), u128::from(scaled.cp), u128::from(scaled.log));
+        Self {
+            sums: GeneSums {
+                n_cells: 1,
+                total_counts: value,
+                cp,
+                cp_squares: cp.wrapping_mul(cp),
+                log,
+                log_squares: log.wrapping_mul(log),
+            },
+            squares: u128::from(value).wrapping_mul(u128::from(value)),
+        }
+    }
+
+    fn from_line(line: &Line) -> Self {
+        let [packed, squares, cp, cp_low, cp_high, log, log_low, log_high] = line.0;
+        Self {
+            sums: GeneSums {
+                n_cells: packed >> CELLS,
+                total_counts: packed & ((1 << CELLS) - 1),
+                cp: u128::from(cp),
+                cp_squares: join(cp_low, cp_high),
+                log: u128::from(log),
+                log_squares: join(log_low, log_high),
+            },
+            squares: u128::from(squares),
+        }
+    }
+}
+
+/// What an entry adds to its line; nothing where it is zero or has to be added in 128 bits.
+pub(super) fn contribution(value: u32, Scaled { cp, log, .. }: Scaled) -> Line {
+    if value == 0 || value > MOST {
+        return Line::default();
+    }
+    let ((cp_low, cp_high), (log_low, log_high)) = (split(cp), split(log));
+    let value = u64::from(value);
+    Line([1 << CELLS | value, value.wrapping_mul(value), cp, cp_low, cp_high, log, log_low, log_high])
+}
+
+/// The lines of one group, in order of the first touch.
+#[derive(Default)]
+pub(crate) struct Lines {
+    slots: Vec<u16>,
+    chunks: Vec<Box<[Line; CHUNK]>>,
+    used: usize,
+    /// What was carried over, by slot.
+    wide: Vec<GroupGene>,
+    rows: u32,
+}
+
+impl Lines {
+    /// For so many genes, at most [`SHELF`].
+    pub(super) fn new(genes: usize) -> Self {
+        Self { slots: vec![NONE; genes.min(SHELF)], ..Self::default() }
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        let chunks = self.chunks.len().saturating_mul(size_of::<[Line; CHUNK]>());
+        let wide = self.wide.capacity().saturating_mul(size_of::<GroupGene>());
+        self.slots.len().saturating_mul(2).saturating_add(chunks).saturating_add(wide)
+    }
+
+    /// Adds a row: `entries` are genes in the high half and codes in the low, `terms` what a code adds.
+    pub(super) fn add(&mut self, terms: &[Line], entries: &[u32]) {
+        add_packed_wide(self, terms, entries);
+        self.rows = self.rows.wrapping_add(1);
+        if self.rows >= CARRY_AFTER {
+            self.carry();
+        }
+    }
+
+    /// Adds one entry in 128 bits.
+    pub(super) fn add_wide(&mut self, gene: u16, sums: &GroupGene) {
+        let slot = match self.slots.get(usize::from(gene)) {
+            Some(&NONE) => self.grow(gene),
+            Some(slot) => *slot,
+            None => return,
+        };
+        self.wide.resize(self.used.max(self.wide.len()), GroupGene::default());
+        if let Some(wide) = self.wide.get_mut(usize::from(slot)) {
+            wide.merge(sums);
+        }
+    }
+
+    /// Gives a gene its line.
+    #[cold]
+    fn grow(&mut self, gene: u16) -> u16 {
+        if self.used.is_multiple_of(CHUNK) {
+            self.chunks.push(Box::new([Line::default(); CHUNK]));
+        }
+        // A group has at most as many lines as genes.
+        let slot = u16::try_from(self.used).unwrap_or(NONE);
+        if let Some(place) = self.slots.get_mut(usize::from(gene)) {
+            *place = slot;
+        }
+        self.used = self.used.saturating_add(1);
+        slot
+    }
+
+    fn carry(&mut self) {
+        self.wide.resize(self.used, GroupGene::default());
+        for (wide, line) in
+            self.wide.iter_mut().zip(self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut()))
+        {
+            wide.merge(&GroupGene::from_line(line));
+            *line = Line::default();
+        }
+        self.rows = 0;
+    }
+
+    /// Hands the genes that were counted to `visit`, ascending.
+    pub(super) fn each(&self, mut visit: impl FnMut(u16, GroupGene)) {
+        for (gene, slot) in (0_u16..).zip(&self.slots) {
+            let slot = usize::from(*slot);
+            let Some(line) = self.chunks.get(slot / CHUNK).and_then(|chunk| chunk.get(slot % CHUNK)) else {
+                continue;
+            };
+            let mut sums = GroupGene::from_line(line);
+            if let Some(wide) = self.wide.get(slot) {
+                sums.merge(wide);
+            }
+            if sums.sums.n_cells > 0 {
+                visit(gene, sums);
+            }
+        }
+    }
+}
+
+/// The loop over entries. Whole numbers, so vector width and order do not change a bit.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled twice, see `wide`: the copies must be whole")]
+pub(crate) fn add_packed(lines: &mut Lines, terms: &[Line], entries: &[u32]) {
+    for entry in entries {
+        let [low, high, gene_low, gene_high] = entry.to_le_bytes();
+        let (gene, code) = (u16::from_le_bytes([gene_low, gene_high]), u16::from_le_bytes([low, high]));
+        let slot = match lines.slots.get(usize::from(gene)) {
+            Some(&NONE) => lines.grow(gene),
+            Some(slot) => *slot,
+            None => continue,
+        };
+        let (chunk, at) = (usize::from(slot) / CHUNK, usize::from(slot) % CHUNK);
+        if let (Some(line), Some(term)) =
+            (lines.chunks.get_mut(chunk).and_then(|chunk| chunk.get_mut(at)), terms.get(usize::from(code)))
+        {
+            for (sum, term) in line.0.iter_mut().zip(term.0) {
+                *sum = sum.wrapping_add(term);
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+"""Where the cells of each well are: which row groups of which shards hold them.
+
+Groups are cut into parts by one of their keys, the *anchor*: a part holds all groups of one well (or, where wells are
+no key, of one plate, drug, cell line …), and a worker sums several parts at once. Parts do not depend on how many.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from tahoe_engine.errors import StageError
+from tahoe_engine.run import name_part
+from tahoe_engine.schema import CELL_LINE_ID, DRUG, PLATE, SAMPLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from tahoe_engine.source import Recorded
+
+Value = str | float | None
+
+# Which key is the anchor: the one whose rows lie closest together.
+ANCHORS = (SAMPLE, PLATE, DRUG)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """One value of the anchor, and where its cells are.
+
+    Parameters
+    ----------
+    value : str, float or None
+        Of the key.
+    plate : str or None
+        Of all its cells; None where they have several.
+    n_cells : int
+        Kept cells.
+    masks : dict of str to int
+        By shard: a bit for each row group that holds one of its cells.
+    """
+
+    value: Value
+    plate: str | None
+    n_cells: int
+    masks: dict[str, int] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Name of its part."""
+        text = self.value if isinstance(self.value, str) else None if self.value is None else f"{self.value!r}"
+        return name_part(self.plate, text)
+
+
+def choose_anchor(by: tuple[str, ...]) -> str:
+    """Give the key by which the table is cut into parts.
+
+    Parameters
+    ----------
+    by : tuple of str
+        Keys of the groups.
+
+    Returns
+    -------
+    str
+        One of them.
+
+    Examples
+    --------
+    >>> choose_anchor(("cell_line_id", "sample")), choose_anchor(("cell_line_id", "drug")), choose_anchor(("dose_um",))
+    ('sample', 'drug', 'dose_um')
+    """
+    return next((key for key in ANCHORS if key in by), by[0])
+
+
+def natural(value: Value) -> tuple[Any, ...]:
+    """Give what sorts values as people do: plate4 before plate10, nothing before all.
+
+    Parameters
+    ----------
+    value : str, float or None
+        A key.
+
+    Returns
+    -------
+    tuple
+        To sort by.
+
+    Examples
+    --------
+    >>> sorted(["plate10", "plate4", None, ""], key=natural)
+    [None, '', 'plate4', 'plate10']
+    """
+    if value is None:
+        return (0,)
+    if isinstance(value, str):
+        parts = re.split(r"([0-9]{1,18})", value)
+        return (2, tuple((text, 0) if at % 2 == 0 else ("", int(text)) for at, text in enumerate(parts)), value)
+    return (1, float(value))
+
+
+def locate_runs(
+    receipts: Mapping[str, Mapping[str, Any]], recorded: Mapping[str, Recorded], plates: Mapping[str, str]
+) -> tuple[list[Anchor], list[str]] | None:
+    """Find the wells by the runs that the receipts of the cells tell, without looking at a cell.
+
+    Parameters
+    ----------
+    receipts : mapping
+        Of the stage `cells`, by shard.
+    recorded : mapping
+        The shards.
+    plates : mapping of str to str
+        Plate of each well, as the joined table has it; whoever reads the rows compares.
+
+    Returns
+    -------
+    anchors, cell_lines : list of Anchor, list of str
+        In natural order; the lines are all that any kept cell has. None where receipts do not tell.
+    """
+    masks: dict[str, dict[str, int]] = {}
+    cells: dict[str, int] = {}
+    lines: set[str] = set()
+    for shard, receipt in receipts.items():
+        runs, there = receipt.get("sample_runs"), receipt.get("cell_lines")
+        if runs is None or there is None or any(len(run) != 4 for run in runs):  # noqa: PLR2004 - of older versions
+            return None
+        lines.update(there)
+        ends = list(accumulate(recorded[shard].row_groups))
+        for sample, first, end, kept in runs:
+            if sample not in plates:
+                return None
+            own = masks.setdefault(sample, {})
+            own[shard] = own.get(shard, 0) | _mask(ends, first, end)
+            cells[sample] = cells.get(sample, 0) + kept
+    anchors = [Anchor(sample, plates[sample], cells[sample], masks[sample]) for sample in sorted(masks, key=natural)]
+    return anchors, sorted(lines, key=natural)
+
+
+def locate_cells(
+    parts: Iterable[tuple[str, Path]], recorded: Mapping[str, Recorded], by: tuple[str, ...]
+) -> tuple[list[Anchor], list[tuple[Value, ...]]]:
+    """Find the cells of each value of the anchor by looking at the keys of all cells.
+
+    Parameters
+    ----------
+    parts : iterable of (str, Path)
+        Shard and its part of the cells table.
+    recorded : mapping
+        The shards.
+    by : tuple of str
+        Keys of the groups.
+
+    Returns
+    -------
+    anchors : list of Anchor
+        In natural order.
+    rest : list of tuple
+        All combinations of the other keys that some cell has, in natural order.
+
+    Raises
+    ------
+    StageError
+        If a part is gone or damaged.
+    """
+    import polars as pl
+
+    anchor = choose_anchor(by)
+    others = [key for key in by if key != anchor]
+    masks: dict[Value, dict[str, int]] = {}
+    cells: dict[Value, int] = {}
+    plates: dict[Value, set[str]] = {}
+    rest: set[tuple[Value, ...]] = set()
+    for shard, path in parts:
+        try:
+            table = pl.read_parquet(path, columns=list(dict.fromkeys([*by, PLATE, "row"])))
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise StageError(f"{path}: cannot be read ({error}); run `tahoe cells` again") from error
+        rest.update(table.select(others).unique().rows() if others else [()])
+        ends = pl.Series(list(accumulate(recorded[shard].row_groups)), dtype=pl.Int64)
+        found = table.select(
+            pl.col(anchor).alias("anchor"),
+            pl.col(PLATE).alias("of_plate"),
+            pl.lit(ends).search_sorted(pl.col("row"), side="right").alias("group"),
+        )
+        for value, plate, group, number in found.group_by("anchor", "of_plate", "group").len().iter_rows():
+            own = masks.setdefault(value, {})
+            own[shard] = own.get(shard, 0) | 1 << group
+            cells[value] = cells.get(value, 0) + number
+            plates.setdefault(value, set()).add(plate)
+    whole = anchor in {SAMPLE, PLATE}
+    return (
+        [
+            Anchor(value, next(iter(plates[value])) if whole and len(plates[value]) == 1 else None, n, masks[value])
+            for value, n in sorted(cells.items(), key=lambda item: natural(item[0]))
+        ],
+        sorted(rest, key=lambda values: tuple(map(natural, values))),
+    )
+
+
+def is_told_by_runs(by: tuple[str, ...]) -> bool:
+    """Tell whether runs of wells are enough to find groups by these keys.
+
+    Parameters
+    ----------
+    by : tuple of str
+        Keys of the groups.
+
+    Returns
+    -------
+    bool
+        True for wells, and wells by cell line.
+    """
+    return SAMPLE in by and set(by) <= {SAMPLE, CELL_LINE_ID}
+
+
+def _mask(ends: list[int], first: int, end: int) -> int:
+    """Give a bit for each row group that a run of rows touches."""
+    low, high = bisect_right(ends, first), bisect_right(ends, end - 1)
+    return (1 << (high + 1)) - (1 << low)

@@ -1,0 +1,184 @@
+"""One launch of the stage: which parts are finished, which are missing, and what comes back."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from tahoe_engine.cells.report import Progress
+from tahoe_engine.errors import BadDataError, FetchError, ShardError, StageError
+from tahoe_engine.groups.unit import GroupsUnit, GroupsWork, Part, sum_unit
+from tahoe_engine.run import Ledger, begin_stage, describe_build
+from tahoe_engine.run.manifest import digest_of
+from tahoe_engine.source import scheme_of
+from tahoe_engine.workers import Deferred, WorkerDiedError, run_units
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from tahoe_engine.groups.blocks import Block
+    from tahoe_engine.groups.plan import GroupsPlan
+    from tahoe_engine.run import Journal, Layout
+
+ROWS_A_SECOND = 2_000  # of a unit that is slow but not stuck: a thirtieth of what one core does
+CHANGED = {"E_INPUT_CHANGED", "E_IO"}
+
+
+class Launch:
+    """The state of one launch.
+
+    Parameters
+    ----------
+    plan : GroupsPlan
+        What is to be done.
+    layout : Layout
+        The run, held by this launch.
+    journal : Journal
+        What earlier launches did.
+
+    Attributes
+    ----------
+    ledger : Ledger
+        What is finished.
+    semantic : dict
+        As it stands in the recorded plan and the manifest.
+
+    Raises
+    ------
+    StageError
+        If the stage was started with other keys, or of other cells.
+    """
+
+    def __init__(self, plan: GroupsPlan, layout: Layout, journal: Journal) -> None:
+        from tahoe_engine import _rust
+
+        self.plan, self.layout, self._journal = plan, layout, journal
+        self.semantic: dict[str, Any] = {
+            "settings": {"groups": {"by": list(plan.by)}},
+            "core": f"{_rust.core_version()} {_rust.groups_version()}",
+            "metadata": plan.cells["metadata"],
+            "needs": {"cells": plan.cells["digest"]},
+        }
+        inputs = {anchor.name: {"n_cells": anchor.n_cells} for anchor in plan.anchors}
+        if len(inputs) < len(plan.anchors):
+            raise StageError("two values of a key have one name; choose other keys")
+        key = begin_stage(layout, journal, "groups", self.semantic, inputs)
+        settings = plan.settings
+        self._work = GroupsWork(
+            root=str(layout.root.absolute()),
+            epoch=layout.epoch,
+            groups=settings.groups,
+            rest=plan.rest,
+            limits=settings.limits.model_dump(),
+            core=_rust.core_version(),
+            joined=digest_of(plan.cells["metadata"]),
+            source=settings.source,
+            reject=plan.cells["settings"]["cells"]["bad_rows"] == "reject",
+        )
+        # The places of the other keys number the groups: with another list of them a part is another.
+        places = digest_of([list(values) for values in plan.rest])
+        self._parts = {
+            anchor.name: Part(
+                value=anchor.value,
+                rank=rank,
+                name=anchor.name,
+                key=digest_of([key, anchor.name, rank, places, anchor.n_cells]),
+                n_cells=anchor.n_cells,
+            )
+            for rank, anchor in enumerate(plan.anchors)
+        }
+        self.ledger = Ledger(layout, "groups", journal, {name: part.key for name, part in self._parts.items()})
+
+    def missing(self) -> list[GroupsUnit]:
+        """Give the units of the parts that are not finished."""
+        names = set(self.ledger.missing())
+        return [self._make_unit(block) for block in self.plan.make_blocks(names)]
+
+    def _make_unit(self, block: Block) -> GroupsUnit:
+        entries = {part["name"].removesuffix(".parquet"): part for part in self.plan.cells["parts"]}
+        recorded = self.plan.recorded
+        return GroupsUnit(
+            work=self._work,
+            parts=tuple(self._parts[anchor.name] for anchor in block.anchors),
+            shards=tuple((recorded[shard], entries[shard]) for shard in block.masks),
+            n_rows=block.count_rows(recorded),
+        )
+
+    def sync(self) -> None:
+        """Bring what was recorded to the disk: manifests come after it."""
+        self._journal.sync()
+
+    def run_missing(self, tell: Callable[[Progress], None]) -> tuple[int, int]:
+        """Run the units that are missing, and record each part.
+
+        Parameters
+        ----------
+        tell : callable
+            Called with a `Progress` after each unit.
+
+        Returns
+        -------
+        rows, parts : int
+            Read and made by this launch.
+
+        Raises
+        ------
+        StageError, BadDataError
+            If a shard is not what it was: nothing is published.
+        StoppedError
+            If workers or source are lost for now.
+        """
+        units = self.missing()
+        total, rows_total = sum(len(unit.parts) for unit in units), sum(unit.n_rows for unit in units)
+        begun, rows, done = time.monotonic(), 0, 0
+        deferred = Deferred[GroupsUnit]()
+        while units:
+            with closing(self._outcomes(units, deferred, tell)) as outcomes:
+                for unit, receipts in outcomes:
+                    for name, receipt in receipts.items():
+                        self.ledger.record_receipt(name, receipt)
+                    rows, done = rows + unit.n_rows, done + len(receipts)
+                    tell(Progress("groups", done, total, rows, rows_total, 0, time.monotonic() - begun))
+            units = deferred.take()
+        return rows, done
+
+    def _outcomes(
+        self, units: list[GroupsUnit], deferred: Deferred[GroupsUnit], tell: Callable[[Progress], None]
+    ) -> Generator[tuple[GroupsUnit, dict[str, Any]]]:
+        settings = self.plan.settings
+        remote = any(scheme_of(one.shard.path) for unit in units for one, _ in unit.shards)
+        slack = max(unit.n_rows for unit in units) / ROWS_A_SECOND
+        slack += settings.source.retry_budget_s + settings.source.timeout_s if remote else 0.0
+        outcomes = run_units(
+            sum_unit,
+            units,
+            settings.workers,
+            gate=describe_build,
+            slack_s=slack,
+            on_drain=lambda n: tell(Progress("draining", 0, n)),
+        )
+        # Closing the generator stops the workers, whatever ends the loop; only then may temporary files go.
+        with closing(outcomes):
+            for unit, outcome in outcomes:
+                if isinstance(outcome.error, FetchError):
+                    deferred.add(unit, outcome.error)
+                elif outcome.error is not None:
+                    raise _judge(unit, outcome.error)
+                else:
+                    deferred.reached()
+                    yield unit, outcome.receipt or {}
+
+
+def _judge(unit: GroupsUnit, error: BaseException) -> BaseException:
+    """Say what an error of a unit means: no group may lack cells, so that nothing is set aside here."""
+    if isinstance(error, ShardError) and error.code in CHANGED:
+        return StageError(
+            f"{error}. Its cells were scanned from another file: put that back, name its place with --source, or run "
+            "`tahoe cells --accept-changed-inputs` and this again. Nothing is published"
+        )
+    if isinstance(error, ShardError):
+        return BadDataError(f"{error}. The cells were counted from this shard before; nothing is published")
+    if isinstance(error, WorkerDiedError):
+        return BadDataError(f"{unit.parts[0].name} and {len(unit.parts) - 1} more: {error}. Nothing is published")
+    return error
