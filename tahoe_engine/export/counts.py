@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tahoe_engine.errors import ShardError, StageError
+from tahoe_engine.errors import ShardError
 from tahoe_engine.export.report import read_manifest_of
 from tahoe_engine.run import Layout
-from tahoe_engine.source import (
-    KeptTails,
-    fetch_rows,
-    find_shards,
-    move_shards,
-    place_error,
-    require_open,
-    restore_shards,
-)
+from tahoe_engine.source import KeptTails, fetch_rows, place_error, read_recorded
 from tahoe_engine.vocabulary import mitochondrial
 
 if TYPE_CHECKING:
@@ -33,7 +24,7 @@ if TYPE_CHECKING:
     from tahoe_engine.source import Recorded
 
     Found = tuple[int, str, list[tuple[int, bytes]] | None]  # as `fetch_rows` gives it
-    Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    Source = str | os.PathLike[str] | Sequence[str]
 
 ENTRIES = 4_000_000  # of a block: 48 MB in all its forms
 
@@ -78,10 +69,8 @@ class Counts:
 
     Raises
     ------
-    StageError
-        If nobody knows where the shards are.
-    SourceError
-        If one is not in the named source.
+    StageError, SourceError, ConfigError
+        As `tahoe_engine.source.read_recorded`.
     """
 
     def __init__(self, run: Run, genes: pl.DataFrame, source: Source | None, settings: Settings) -> None:
@@ -89,8 +78,9 @@ class Counts:
 
         self._layout, self._settings = Layout(run.path), settings
         self._vocabulary = _rust.Vocabulary(genes["gene"].to_list(), mitochondrial(genes))
-        self._reject = read_manifest_of(run, "cells")["settings"]["cells"]["bad_rows"] == "reject"
-        self._shards = _find_recorded(self._layout, source, settings)
+        manifest = read_manifest_of(run, "cells")
+        self._reject = manifest["settings"]["cells"]["bad_rows"] == "reject"
+        self._shards = read_recorded(self._layout.sources, manifest, settings.source, source)
         self.bytes_read = 0
 
     def read(self, shard: str, cells: pl.DataFrame) -> Iterator[Block]:
@@ -118,8 +108,6 @@ class Counts:
 
         if not cells.height:
             return
-        if shard not in self._shards:
-            raise StageError(f"where {shard} is was not recorded; run `tahoe cells` again")
         one = self._shards[shard]
         limits = self._settings.limits.model_dump()
         rows = cells["row"].to_numpy().astype("<i8")
@@ -165,17 +153,3 @@ class Counts:
             row = int(rows[wrong[0]])
             raise ShardError(one.shard.name, None, row, "E_COUNTS_DIFFER", "its counts are not those that were scanned")
         return Block(np.diff(indptr), np.frombuffer(read["indices"], "<i4"), counts)
-
-
-def _find_recorded(layout: Layout, source: Source | None, settings: Settings) -> dict[str, Recorded]:
-    try:
-        recorded = restore_shards(json.loads(layout.sources.read_bytes()))
-    except (OSError, ValueError, AttributeError) as error:
-        raise StageError(
-            f"{layout.root}: where its shards are is not recorded there ({error}); run `tahoe cells` again, it "
-            "does only what is missing"
-        ) from error
-    if source is None:
-        require_open(recorded.values())
-        return recorded
-    return move_shards(recorded, find_shards(source, settings.source))

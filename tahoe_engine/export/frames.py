@@ -74,9 +74,8 @@ class FrameWriter:
                 group = self._group.create_group(column)
                 encode(group, "categorical", "0.2.0")
                 group.attrs["ordered"] = False
-                values = group.create_dataset(
-                    "categories", data=_as_texts(pl.Series(categories[column], dtype=pl.String), unique=True), dtype=text
-                )
+                texts = _as_texts(pl.Series(categories[column], dtype=pl.String), unique=True)
+                values = group.create_dataset("categories", data=texts, dtype=text)
                 encode(values, "string-array", "0.2.0")
                 codes = next((code for most, code in SMALLEST_CODES if len(categories[column]) < most), "<i4")
                 self._sets[column] = group.create_dataset("codes", shape=(n_rows,), dtype=codes, **some)

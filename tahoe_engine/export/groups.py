@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tahoe_engine.cells import Progress
+    from tahoe_engine.export.var import Flavor
 
 # Of which column of the moments each layer is made, and its type. The names are those of scanpy's aggregate.
 LAYERS = {
@@ -47,7 +48,7 @@ def export_groups(  # noqa: PLR0913 - the keywords are the options of the comman
     drugs: Sequence[str] | None = None,
     cell_lines: Sequence[str] | None = None,
     samples: Sequence[str] | None = None,
-    flavor: str | None = None,
+    flavor: Flavor | None = None,
     n_top_genes: int | None = None,
     compression: str = "gzip",
     force: bool = False,
@@ -65,7 +66,8 @@ def export_groups(  # noqa: PLR0913 - the keywords are the options of the comman
     plates, drugs, cell_lines, samples : sequence, optional
         Keep the groups with these values only; ids or names.
     flavor : {"seurat", "cell_ranger"}, optional
-        Add the selection of genes to ``var``, from the run's table of genes: over all its cells, whatever is filtered.
+        Add the selection of genes to ``var``, from the run's table of genes: over all its cells, whatever is filtered,
+        and among the genes with counts, as after ``scanpy.pp.filter_genes(min_cells=1)``.
     n_top_genes : int, optional
         How many genes are selected; with `flavor`.
     compression : {"gzip", "lzf", "none"}

@@ -7,6 +7,7 @@ its ``encoding-type`` and ``encoding-version``.
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -59,7 +60,8 @@ def require_target(into: Path, compression: str, *, force: bool) -> None:
     shown = escape_controls(str(into))
     if compression not in COMPRESSION:
         raise ConfigError(f"--compression {compression!r}: there is {', '.join(COMPRESSION)}")
-    if into.suffix != SUFFIX or "://" in str(into):
+    # A path has lost one of the two slashes.
+    if into.suffix != SUFFIX or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(into)):
         raise ConfigError(f"--into {shown}: name a file of this machine that ends in {SUFFIX}")
     if not into.parent.is_dir():
         raise ConfigError(f"--into {shown}: there is no folder {escape_controls(str(into.parent))}; make it first")
@@ -233,7 +235,7 @@ def write_provenance(file: h5py.File, facts: Mapping[str, Any]) -> None:
 
 
 def name_uniquely(names: Sequence[str], marks: Sequence[object]) -> list[str]:
-    """Make names unique: those that stand there more than once, or are empty, get their mark appended.
+    """Make names unique: those that stand there more than once get their mark appended.
 
     Parameters
     ----------
@@ -249,8 +251,8 @@ def name_uniquely(names: Sequence[str], marks: Sequence[object]) -> list[str]:
 
     Examples
     --------
-    >>> name_uniquely(["a", "b", "a", ""], [0, 1, 2, 3])
-    ['a-0', 'b', 'a-2', '-3']
+    >>> name_uniquely(["a", "b", "a", "a-0"], [0, 1, 2, 3])
+    ['a-0-0', 'b', 'a-2', 'a-0']
     """
     from collections import Counter
 
@@ -259,7 +261,7 @@ def name_uniquely(names: Sequence[str], marks: Sequence[object]) -> list[str]:
     unique = []
     for name, mark in zip(names, marks, strict=True):
         free = name
-        if not name or number[name] > 1:
+        if number[name] > 1:
             free = f"{name}-{mark}"
             while free in taken:
                 free = f"{free}-{mark}"

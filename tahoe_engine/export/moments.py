@@ -137,9 +137,7 @@ class Moments:
 
         try:
             with pq.ParquetFile(path) as file:
-                lacking = set(columns) - set(file.schema_arrow.names)
-                if lacking:
-                    raise KeyError(*sorted(lacking))
+                _require_columns(path, file.schema_arrow.names, columns)
                 number = file.schema_arrow.get_field_index("group_id")
                 for place in range(file.num_row_groups):
                     found = file.metadata.row_group(place).column(number).statistics
@@ -148,5 +146,11 @@ class Moments:
                         if start == end:
                             continue
                     yield file.read_row_group(place, columns=columns, use_threads=False)
-        except (pa.ArrowException, KeyError) as error:
+        except pa.ArrowException as error:
             raise StageError(f"{path}: cannot be read ({error}); run `tahoe groups` again") from error
+
+
+def _require_columns(path: Path, found: Sequence[str], columns: Sequence[str]) -> None:
+    lacking = [name for name in columns if name not in found]
+    if lacking:
+        raise StageError(f"{path} lacks the column {lacking[0]}; run `tahoe groups` again")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tahoe_engine.export.counts import Source
+    from tahoe_engine.export.var import Flavor
 
 # A float32, which scanpy expects, holds every whole number up to here.
 EXACT_IN_FLOAT32 = 1 << 24
@@ -45,7 +46,7 @@ def export_raw(  # noqa: PLR0913 - the keywords are the options of the command
     by: Sequence[str] = GROUP_KEYS,
     seed: int = 0,
     source: Source | None = None,
-    flavor: str | None = None,
+    flavor: Flavor | None = None,
     n_top_genes: int | None = None,
     compression: str = "gzip",
     force: bool = False,
@@ -72,7 +73,8 @@ def export_raw(  # noqa: PLR0913 - the keywords are the options of the command
     source : str, path or list of them, optional
         Where the shards are now, if they have moved.
     flavor : {"seurat", "cell_ranger"}, optional
-        Add the selection of genes to ``var``, from the run's table of genes: over all its cells, whatever is filtered.
+        Add the selection of genes to ``var``, from the run's table of genes: over all its cells, whatever is filtered,
+        and among the genes with counts, as after ``scanpy.pp.filter_genes(min_cells=1)``.
     n_top_genes : int, optional
         How many genes are selected; with `flavor`.
     compression : {"gzip", "lzf", "none"}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from tahoe_engine.errors import StageError
+from tahoe_engine.errors import ConfigError, StageError
 from tahoe_engine.export.frames import FrameWriter
 from tahoe_engine.export.h5ad import name_uniquely
+from tahoe_engine.groups.select import CHOSEN, select_genes
 from tahoe_engine.schema import ENSEMBL_ID, GENE_SYMBOL, TOKEN_ID
 
 if TYPE_CHECKING:
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
     from tahoe_engine.run import Run
 
+    Flavor = Literal["seurat", "cell_ranger"]
 
-def load_var(run: Run, flavor: str | None = None, n_top_genes: int | None = None) -> pl.DataFrame:
+
+def load_var(run: Run, flavor: Flavor | None = None, n_top_genes: int | None = None) -> pl.DataFrame:
     """Load the genes that the run's cells were counted over.
 
     Parameters
@@ -35,18 +38,29 @@ def load_var(run: Run, flavor: str | None = None, n_top_genes: int | None = None
     Raises
     ------
     StageError
-        If the table is gone or damaged.
+        If the table is gone or damaged, or genes are to be selected and the run has no table of their moments.
+    ConfigError
+        If there is no such selection.
     """
     import polars as pl
 
     path = run.path / "metadata" / "genes.parquet"
     try:
         table = pl.read_parquet(path, glob=False)
-        return table.select(
+        genes = table.select(
             pl.col(GENE_SYMBOL).fill_null(""), ENSEMBL_ID, pl.col(TOKEN_ID).cast(pl.Int32).alias("gene")
         )
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StageError(f"{path}: cannot be read ({error}); run `tahoe cells` again to restore it") from error
+
+    if flavor is None:
+        if n_top_genes is not None:
+            raise ConfigError("--n-top-genes: say how they are selected with --flavor seurat or cell_ranger")
+        return genes
+    counted = run.table("genes").filter(pl.col("n_cells_by_counts") > 0).collect()
+    chosen = select_genes(counted, flavor=flavor, n_top_genes=n_top_genes).select("gene", *CHOSEN)
+    selected = genes.join(chosen, on="gene", how="left", validate="1:1", maintain_order="left")
+    return selected.with_columns(pl.col(CHOSEN[0]).fill_null(value=False))
 
 
 def write_var(file: h5py.File, genes: pl.DataFrame) -> None:
@@ -59,7 +73,9 @@ def write_var(file: h5py.File, genes: pl.DataFrame) -> None:
     genes : polars.DataFrame
         As `load_var` gives it, and possibly further columns.
     """
-    names = name_uniquely(genes[ENSEMBL_ID].fill_null("").to_list(), genes["gene"].to_list())
+    tokens = genes["gene"].to_list()
+    ids = [name or f"gene-{token}" for name, token in zip(genes[ENSEMBL_ID].to_list(), tokens, strict=True)]
+    names = name_uniquely(ids, tokens)
     same = ENSEMBL_ID if names == genes[ENSEMBL_ID].to_list() else None
     writer = FrameWriter(file, "var", dict(genes.schema), {}, n_rows=genes.height, compression="none", named_by=same)
     writer.append(names, genes)
