@@ -64,8 +64,8 @@ class _Part(TypedDict):
 class _Receipt(TypedDict):
     """What a scan did: ``rows_in`` = ``kept`` + the sums of ``filtered`` and ``rejected``.
 
-    ``sample_runs`` are runs of kept rows of one sample: its name, the first row, one past the last, and the kept rows
-    among them. A run goes on over rows that were left out. Null beyond 4,096 runs. ``cell_lines`` counts kept rows.
+    ``sample_runs`` are runs of kept rows of one sample: plate, name, the first row, one past the last, the kept rows
+    among them. A run goes on over rows left out in between. Null beyond 4,096 runs. ``cell_lines`` counts kept rows.
     """
 
     rows_in: int
@@ -79,7 +79,7 @@ class _Receipt(TypedDict):
     extra_columns: list[str]
     absent_columns: list[str]
     wanted_rows: dict[str, dict[str, int]]
-    sample_runs: list[tuple[str, int, int, int]] | None
+    sample_runs: list[tuple[str, str, int, int, int]] | None
     cell_lines: dict[str, int]
     cells: _Part
     genes: _Part | None

@@ -80,9 +80,9 @@ pub struct Receipt {
     pub absent_columns: Vec<&'static str>,
     /// Rows read that have each wanted value, by key.
     pub wanted_rows: Vec<(&'static str, Vec<(String, u64)>)>,
-    /// Runs of kept rows of one `sample`: value, first row, one past the last, kept rows. A run goes on over
+    /// Runs of kept rows of one `sample`: its plate, its value, first row, one past the last, kept rows. A run goes on over
     /// rows that were left out. None where there are more than [`MOST_RUNS`].
-    pub sample_runs: Option<Vec<(String, u64, u64, u64)>>,
+    pub sample_runs: Option<Vec<(String, String, u64, u64, u64)>>,
     /// Kept rows by `cell_line_id`.
     pub cell_lines: Vec<(String, u64)>,
     /// The part of `cells/`.

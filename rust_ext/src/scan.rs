@@ -67,7 +67,7 @@ struct Scan<'a> {
     genes: Option<GeneMoments>,
     scaled: Vec<Scaled>,
     /// Runs of kept rows of one sample, one more than are told.
-    runs: Vec<(u32, u64, u64, u64)>,
+    runs: Vec<((u32, u32), u64, u64, u64)>,
     nulls: u64,
 }
 
@@ -174,9 +174,11 @@ impl<'a> Scan<'a> {
         for (key, category) in KEYS.into_iter().zip([&plate, &sample, &drug, &line]) {
             receipt.wanted_rows.extend(category.wanted_rows().map(|rows| (key, rows)));
         }
-        let name = |code: u32| sample.names.get(code as usize).cloned().unwrap_or_default();
-        receipt.sample_runs = (self.runs.len() <= MOST_RUNS)
-            .then(|| self.runs.iter().map(|(code, first, end, n)| (name(*code), *first, *end, *n)).collect());
+        let name = |of: &Category, code: u32| of.names.get(code as usize).cloned().unwrap_or_default();
+        let told = |((on, of), first, end, n): &((u32, u32), u64, u64, u64)| {
+            (name(&plate, *on), name(&sample, *of), *first, *end, *n)
+        };
+        receipt.sample_runs = (self.runs.len() <= MOST_RUNS).then(|| self.runs.iter().map(told).collect());
         receipt.cell_lines = line.kept_rows();
         let cells = self.columns.into_table(request.shard, [plate, sample, drug, line, moa], request.joins);
         let genes = self.genes.map(|genes| gene_table(&genes.finish(), request.vocabulary));

@@ -26,6 +26,7 @@ Value = str | float | None
 
 # Which key is the anchor: the one whose rows lie closest together.
 ANCHORS = (SAMPLE, PLATE, DRUG)
+RUN = 5  # plate, sample, first row, one past the last, kept rows; receipts of older versions had others
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def natural(value: Value) -> tuple[Any, ...]:
 
 
 def locate_runs(
-    receipts: Mapping[str, Mapping[str, Any]], recorded: Mapping[str, Recorded], plates: Mapping[str, str]
+    receipts: Mapping[str, Mapping[str, Any]], recorded: Mapping[str, Recorded]
 ) -> tuple[list[Anchor], list[str]] | None:
     """Find the wells by the runs that the receipts of the cells tell, without looking at a cell.
 
@@ -114,8 +115,6 @@ def locate_runs(
         Of the stage `cells`, by shard.
     recorded : mapping
         The shards.
-    plates : mapping of str to str
-        Plate of each well, as the joined table has it; whoever reads the rows compares.
 
     Returns
     -------
@@ -124,16 +123,17 @@ def locate_runs(
     """
     masks: dict[str, dict[str, int]] = {}
     cells: dict[str, int] = {}
+    plates: dict[str, str | None] = {}
     lines: set[str] = set()
     for shard, receipt in receipts.items():
         runs, there = receipt.get("sample_runs"), receipt.get("cell_lines")
-        if runs is None or there is None or any(len(run) != 4 for run in runs):  # noqa: PLR2004 - of older versions
+        if runs is None or there is None or any(len(run) != RUN for run in runs):
             return None
         lines.update(there)
         ends = list(accumulate(recorded[shard].row_groups))
-        for sample, first, end, kept in runs:
-            if sample not in plates:
-                return None
+        for plate, sample, first, end, kept in runs:
+            # A name that two plates use is of neither.
+            plates[sample] = plate if plates.setdefault(sample, plate) == plate else None
             own = masks.setdefault(sample, {})
             own[shard] = own.get(shard, 0) | _mask(ends, first, end)
             cells[sample] = cells.get(sample, 0) + kept

@@ -19,7 +19,7 @@ from tahoe_engine.groups.anchors import (
 )
 from tahoe_engine.groups.blocks import GENES_A_ROOT, Block, make_blocks
 from tahoe_engine.run import Layout, read_journal, read_published
-from tahoe_engine.schema import PLATE, SAMPLE, TOKEN_ID
+from tahoe_engine.schema import TOKEN_ID
 from tahoe_engine.source import Recorded, read_recorded
 from tahoe_engine.workers import count_workers
 
@@ -196,9 +196,8 @@ def plan_groups(
     n_genes: int = pl.scan_parquet(layout.metadata / "genes.parquet").select(pl.col(TOKEN_ID).len()).collect().item()
     found = None
     if is_told_by_runs(by):
-        samples = pl.read_parquet(layout.metadata / "samples.parquet", columns=[SAMPLE, PLATE])
         receipts = _read_receipts(layout, cells)
-        told = None if receipts is None else locate_runs(receipts, recorded, dict(samples.drop_nulls().rows()))
+        told = None if receipts is None else locate_runs(receipts, recorded)
         if told is not None:
             anchors, lines = told
             rest: list[tuple[Value, ...]] = [(line,) for line in lines] if len(by) > 1 else [()]

@@ -157,17 +157,18 @@ impl Scan<'_> {
         }
     }
 
-    /// Records the runs of `sample` among the kept rows.
+    /// Records the runs of `sample` (and its plate) among the kept rows.
     fn record_runs(&mut self, first: u64, batch: &Batch) {
-        let [_, samples, ..] = &batch.categories;
-        for ((row, sample), _) in (first..).zip(samples).zip(&batch.keep).filter(|(_, keep)| **keep) {
+        let [plates, samples, ..] = &batch.categories;
+        let wells = plates.iter().zip(samples).map(|(plate, sample)| (*plate, *sample));
+        for ((row, well), _) in (first..).zip(wells).zip(&batch.keep).filter(|(_, keep)| **keep) {
             let (end, known) = (row.saturating_add(1), self.runs.len());
             match self.runs.last_mut() {
-                Some((last, _, last_end, kept)) if last == sample => {
+                Some((last, _, last_end, kept)) if *last == well => {
                     (*last_end, *kept) = (end, kept.saturating_add(1));
                 }
                 _ if known > MOST_RUNS => return,
-                _ => self.runs.push((*sample, row, end, 1)),
+                _ => self.runs.push((well, row, end, 1)),
             }
         }
     }
