@@ -167,7 +167,7 @@ def test_a_shard_that_changed_is_named_and_one_that_moved_is_found(atlas: Path, 
     with pytest.raises(ShardError, match="E_IO"):
         export_raw(tmp_path / "run", into, per_group=1)
     with pytest.raises(SourceError, match="not in the source that was named"):
-        export_raw(tmp_path / "run", into, source=sorted((moved / "data").iterdir())[:2])
+        export_raw(tmp_path / "run", into, source=[str(path) for path in sorted((moved / "data").iterdir())[:2]])
     export_raw(tmp_path / "run", into, per_group=1, source=moved)
     shards = sorted((moved / "data").iterdir())
     shutil.copy(shards[1], shards[0])
