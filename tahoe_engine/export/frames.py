@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from tahoe_engine.export.h5ad import Target
+
 INDEX = "_index"  # of a table without a name for it, as pandas has it
 SMALLEST_CODES = ((128, "<i1"), (32_768, "<i2"))  # what pandas takes for so many categories
 
@@ -23,7 +25,7 @@ class FrameWriter:
 
     Parameters
     ----------
-    file : h5py.File
+    file : Target
         Where it goes.
     name : {"obs", "var"}
         Which one.
@@ -45,7 +47,7 @@ class FrameWriter:
 
     def __init__(  # noqa: PLR0913 - each is a fact about the table
         self,
-        file: h5py.File,
+        file: Target,
         name: str,
         columns: Mapping[str, pl.DataType],
         categories: Mapping[str, Sequence[str]],
@@ -58,7 +60,8 @@ class FrameWriter:
         import numpy as np
         import polars as pl
 
-        self._group, self._categories, self._written = file.create_group(name), categories, 0
+        self._group, self._categories, self._written = file.root.create_group(name), categories, 0
+        self._disk = file.disk
         self._sets: dict[str, h5py.Dataset] = {}
         encode(self._group, "dataframe", "0.2.0")
         text = h5py.string_dtype()
@@ -117,6 +120,7 @@ class FrameWriter:
             else:
                 values[start:end] = frame[column].to_numpy()
         self._written = end
+        self._disk.check()
 
 
 def _as_codes(series: pl.Series, categories: Sequence[str]) -> np.ndarray:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    import h5py
     import polars as pl
 
     from tahoe_engine.cells import Progress
+    from tahoe_engine.export.h5ad import Target
     from tahoe_engine.export.var import Flavor
 
 # Of which column of the moments each layer is made, and its type. The names are those of scanpy's aggregate.
@@ -144,7 +144,7 @@ def _keys(run: Run) -> tuple[str, ...]:
     return tuple(settings.get("groups", {}).get("by", GROUP_KEYS))
 
 
-def _write_obs(file: h5py.File, kept: pl.DataFrame, keys: Sequence[str], compression: str) -> None:
+def _write_obs(file: Target, kept: pl.DataFrame, keys: Sequence[str], compression: str) -> None:
     import polars as pl
 
     n_cells = pl.col("n_cells").cast(pl.Int64)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from tahoe_engine.errors import ConfigError, StoppedError, escape_controls
+from tahoe_engine.export.guarded import GuardedFile
 from tahoe_engine.run import sync_folder
 from tahoe_engine.run.parts import NO_LINKS
 
@@ -71,8 +73,24 @@ def require_target(into: Path, compression: str, *, force: bool) -> None:
         raise ConfigError(f"{shown} is there already; name another file, or replace it with --force")
 
 
+@dataclass(frozen=True)
+class Target:
+    """An h5ad file that is being written.
+
+    Parameters
+    ----------
+    root : h5py.File
+        With the attributes of an AnnData and its empty parts; ``obs`` and ``var`` are for the caller.
+    disk : GuardedFile
+        What lies under it.
+    """
+
+    root: h5py.File
+    disk: GuardedFile
+
+
 @contextmanager
-def write_h5ad(into: Path, *, force: bool) -> Iterator[h5py.File]:
+def write_h5ad(into: Path, *, force: bool) -> Iterator[Target]:
     """Write an h5ad file that appears whole or not at all.
 
     Parameters
@@ -84,8 +102,8 @@ def write_h5ad(into: Path, *, force: bool) -> Iterator[h5py.File]:
 
     Yields
     ------
-    h5py.File
-        With the attributes of an AnnData and its empty parts; ``obs`` and ``var`` are for the caller.
+    Target
+        For the caller to fill.
 
     Raises
     ------
@@ -98,13 +116,13 @@ def write_h5ad(into: Path, *, force: bool) -> Iterator[h5py.File]:
 
     temporary = into.with_name(f".{uuid4().hex}{SUFFIX}")
     try:
-        with h5py.File(temporary, "w", rdcc_nbytes=CHUNK_CACHE, rdcc_nslots=10_007) as file:
-            encode(file, "anndata", "0.1.0")
-            for part in PARTS:
-                encode(file.create_group(part), "dict", "0.1.0")
-            yield file
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        with closing(GuardedFile(temporary)) as disk:
+            with h5py.File(disk, "w", rdcc_nbytes=CHUNK_CACHE, rdcc_nslots=10_007) as root:
+                encode(root, "anndata", "0.1.0")
+                for part in PARTS:
+                    encode(root.create_group(part), "dict", "0.1.0")
+                yield Target(root, disk)
+            disk.check()
         if force:
             temporary.replace(into)
         else:
@@ -147,7 +165,7 @@ class SparseWriter:
 
     Parameters
     ----------
-    file : h5py.File
+    file : Target
         Where they go.
     dtypes : mapping
         For each matrix, by its path in the file (``"X"``, ``"layers/sum"``): the NumPy type of its values.
@@ -165,11 +183,11 @@ class SparseWriter:
     """
 
     def __init__(
-        self, file: h5py.File, dtypes: Mapping[str, str], shape: tuple[int, int], compression: str, nnz: int = 0
+        self, file: Target, dtypes: Mapping[str, str], shape: tuple[int, int], compression: str, nnz: int = 0
     ) -> None:
         options = {"shape": (nnz,), "maxshape": (None,), "chunks": (CHUNK,), **COMPRESSION[compression]}
-        self._shape = shape
-        self._groups = {name: file.create_group(name) for name in dtypes}
+        self._shape, self._disk = shape, file.disk
+        self._groups = {name: file.root.create_group(name) for name in dtypes}
         for name, group in self._groups.items():
             encode(group, "csr_matrix", "0.1.0")
             group.attrs["shape"] = shape
@@ -196,6 +214,7 @@ class SparseWriter:
         self._first["indices"][start:end] = indices
         for name, group in self._groups.items():
             group["data"][start:end] = values[name]
+        self._disk.check()
 
     def finish(self, indptr: np.ndarray) -> None:
         """Say where the rows begin; the last act.
@@ -219,19 +238,19 @@ class SparseWriter:
         self.nnz = nnz
 
 
-def write_provenance(file: h5py.File, facts: Mapping[str, Any]) -> None:
+def write_provenance(file: Target, facts: Mapping[str, Any]) -> None:
     """Say in ``uns["tahoe_engine"]`` what the file was made of, and by what.
 
     Parameters
     ----------
-    file : h5py.File
+    file : Target
         An h5ad file.
     facts : mapping
         Texts, numbers, lists of texts; mappings of such.
     """
     from anndata.io import write_elem
 
-    write_elem(file["uns"], "tahoe_engine", dict(facts))
+    write_elem(file.root["uns"], "tahoe_engine", dict(facts))
 
 
 def name_uniquely(names: Sequence[str], marks: Sequence[object]) -> list[str]:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import h5py
     import numpy as np
     import polars as pl
 
+    from tahoe_engine.export.h5ad import Target
     from tahoe_engine.export.pick import Picked, Sample
     from tahoe_engine.run import Run
 
@@ -105,12 +105,12 @@ class Cells:
                 rows = rows.filter(pl.col("row").is_in(picked.implode()))
             yield shard, rows.select(names).collect()
 
-    def open_obs(self, file: h5py.File, compression: str) -> FrameWriter:
+    def open_obs(self, file: Target, compression: str) -> FrameWriter:
         """Begin ``obs`` with the columns of the table.
 
         Parameters
         ----------
-        file : h5py.File
+        file : Target
             An h5ad file.
         compression : str
             Of the columns.

@@ -11,10 +11,10 @@ from tahoe_engine.groups.select import CHOSEN, select_genes
 from tahoe_engine.schema import ENSEMBL_ID, GENE_SYMBOL, TOKEN_ID
 
 if TYPE_CHECKING:
-    import h5py
     import numpy as np
     import polars as pl
 
+    from tahoe_engine.export.h5ad import Target
     from tahoe_engine.run import Run
 
     Flavor = Literal["seurat", "cell_ranger"]
@@ -63,12 +63,12 @@ def load_var(run: Run, flavor: Flavor | None = None, n_top_genes: int | None = N
     return selected.with_columns(pl.col(CHOSEN[0]).fill_null(value=False))
 
 
-def write_var(file: h5py.File, genes: pl.DataFrame) -> None:
+def write_var(file: Target, genes: pl.DataFrame) -> None:
     """Write ``var``; its names are the Ensembl ids.
 
     Parameters
     ----------
-    file : h5py.File
+    file : Target
         An h5ad file.
     genes : polars.DataFrame
         As `load_var` gives it, and possibly further columns.
@@ -115,12 +115,12 @@ def find_genes(tokens: np.ndarray, genes: np.ndarray) -> np.ndarray:
     return columns
 
 
-def write_no_var(file: h5py.File) -> None:
+def write_no_var(file: Target) -> None:
     """Write ``var`` without genes.
 
     Parameters
     ----------
-    file : h5py.File
+    file : Target
         An h5ad file.
     """
     FrameWriter(file, "var", {}, {}, n_rows=0, compression="none")
