@@ -13,7 +13,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use self::buffer::Buffer;
+use self::buffer::{Buffer, Piece};
 pub use self::lines::GroupGene;
 pub(crate) use self::lines::{Lines, add_packed};
 use self::lines::{MOST, SHELF, contribution};
@@ -191,6 +191,7 @@ impl GroupSums {
                 let on_shelves_before = place.checked_rem(self.shelves).unwrap_or(0).saturating_mul(SHELF);
                 Box::new(Lines::new(self.vocabulary.len().saturating_sub(on_shelves_before)))
             });
+            lines.warm(pieces.iter().map(Piece::len).sum());
             for piece in pieces {
                 self.terms.add(buffer.bins(piece), piece.total, buffer.entries(piece), &mut lines);
             }
@@ -226,7 +227,12 @@ impl GroupSums {
         self.begin()?;
         self.flush()?;
         self.sound = true;
-        let mut table = GroupTable::default();
+        let of = |(local, _): &(u32, i32)| {
+            let place = (*local as usize).saturating_mul(self.shelves);
+            self.places.get(place..place.saturating_add(self.shelves)).unwrap_or_default()
+        };
+        let rows = groups.iter().flat_map(of).flatten().map(|lines| lines.len()).sum();
+        let mut table = GroupTable::with_capacity(rows);
         let mut genes = Vec::new();
         for (local, id) in groups {
             let local = *local as usize;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from tahoe_engine.groups.anchors import (
     locate_cells,
     locate_runs,
 )
-from tahoe_engine.groups.blocks import GENES_A_ROOT, Block, make_blocks
+from tahoe_engine.groups.blocks import Block, estimate_genes, make_blocks
 from tahoe_engine.run import Layout, read_journal, read_published
 from tahoe_engine.schema import TOKEN_ID
 from tahoe_engine.source import Recorded, read_recorded
@@ -86,24 +85,17 @@ class GroupsPlan:
     def memory(self) -> int:
         """Bound the memory of a worker, in bytes: what the sums take beyond their share goes to disk."""
         groups, limits = self.settings.groups, self.settings.limits
-        rows = [len(self.rest) * self._genes(anchor) for anchor in self.anchors]
+        rows = max((groups * genes for groups, genes in map(self._estimate, self.anchors)), default=0)
         batch = min(2 * (limits.batch_bytes + limits.page_bytes), 64 << 20)
-        return (
-            BASE_MEMORY
-            + (groups.memory_mib << 20)
-            + 2 * (groups.batch_mib << 20)
-            + batch
-            + max(rows, default=0) * ROW_BYTES
-        )
+        sums = (groups.memory_mib << 20) + 2 * (groups.batch_mib << 20)
+        return BASE_MEMORY + sums + batch + rows * ROW_BYTES
 
     def output_rows(self) -> int:
         """Estimate the rows of the table of moments."""
-        return sum(min(len(self.rest), anchor.n_cells) * self._genes(anchor) for anchor in self.anchors)
+        return sum(groups * genes for groups, genes in map(self._estimate, self.anchors))
 
-    def _genes(self, anchor: Anchor) -> int:
-        """Estimate the genes that a group of an anchor has."""
-        groups = max(1, min(len(self.rest), anchor.n_cells))
-        return min(self.n_genes, round(GENES_A_ROOT * math.sqrt(anchor.n_cells / groups)))
+    def _estimate(self, anchor: Anchor) -> tuple[int, int]:
+        return estimate_genes(anchor, n_rest=len(self.rest), n_genes=self.n_genes)
 
     def describe(self) -> dict[str, Any]:
         """Give the plan as plain values.
@@ -116,7 +108,8 @@ class GroupsPlan:
         blocks = self.make_blocks()
         read = sum(block.count_rows(self.recorded) for block in blocks)
         kept = sum(anchor.n_cells for anchor in self.anchors)
-        sizes = [block.count_bytes(self.recorded) for block in blocks]
+        gap = self.settings.source.gap_bytes
+        sizes = [block.count_bytes(self.recorded, gap) for block in blocks]
         return {
             "by": list(self.by),
             "parts": len(self.anchors),

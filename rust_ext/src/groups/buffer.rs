@@ -29,6 +29,12 @@ pub(super) struct Buffer {
     bins: Vec<Bin>,
 }
 
+impl Piece {
+    pub(super) fn len(&self) -> usize {
+        self.end.saturating_sub(self.first)
+    }
+}
+
 impl Buffer {
     /// Makes room once, so that growing never holds two copies; memory that is not used is not taken.
     pub(super) fn reserve(&mut self, entries: usize) -> Result<()> {

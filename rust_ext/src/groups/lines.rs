@@ -3,6 +3,8 @@
 //! Of 62,710 genes a group of a thousand cells has some twenty thousand: a table from gene to line and one
 //! cache line a touched gene take a third of one line a gene, and stay in the cache of a core.
 
+use std::hint::black_box;
+
 use crate::genes::{CARRY_AFTER, Line, join, split};
 use crate::moments::Scaled;
 use crate::sums::GeneSums;
@@ -93,6 +95,11 @@ impl Lines {
         Self { slots: vec![NONE; genes.min(SHELF)], ..Self::default() }
     }
 
+    /// Genes that were touched.
+    pub(super) fn len(&self) -> usize {
+        self.used
+    }
+
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         let chunks = self.chunks.len().saturating_mul(size_of::<[Line; CHUNK]>());
@@ -107,6 +114,16 @@ impl Lines {
         if self.rows >= CARRY_AFTER {
             self.carry();
         }
+    }
+
+    /// Walks over the lines in the order they lie in memory, when so many entries are about to be added that
+    /// most will be touched: a processor fetches ahead of a walk, and not ahead of genes.
+    pub(super) fn warm(&self, entries: usize) {
+        if entries < self.used {
+            return;
+        }
+        let lines = self.chunks.iter().flat_map(|chunk| chunk.iter());
+        black_box(lines.fold(0_u64, |sum, line| sum ^ line.0.first().copied().unwrap_or(0)));
     }
 
     /// Adds one entry in 128 bits.
@@ -150,7 +167,8 @@ impl Lines {
 
     /// Hands the genes that were counted to `visit`, ascending.
     pub(super) fn each(&self, mut visit: impl FnMut(u16, GroupGene)) {
-        for (gene, slot) in (0_u16..).zip(&self.slots) {
+        // In this order: after the last of 65,535 slots the next gene would be one too many.
+        for (slot, gene) in self.slots.iter().zip(0_u16..) {
             let slot = usize::from(*slot);
             let Some(line) = self.chunks.get(slot / CHUNK).and_then(|chunk| chunk.get(slot % CHUNK)) else {
                 continue;

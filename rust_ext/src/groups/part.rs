@@ -7,7 +7,6 @@ use crate::sums::mean_and_variance;
 use crate::table::{Column, Table};
 
 /// The columns as they grow.
-#[derive(Default)]
 pub(super) struct GroupTable {
     group: Vec<i32>,
     gene: Vec<i32>,
@@ -21,6 +20,21 @@ pub(super) struct GroupTable {
 }
 
 impl GroupTable {
+    /// With room for so many rows: a column that doubles would be held twice.
+    pub(super) fn with_capacity(rows: usize) -> Self {
+        Self {
+            group: Vec::with_capacity(rows),
+            gene: Vec::with_capacity(rows),
+            n_cells: Vec::with_capacity(rows),
+            counts: Vec::with_capacity(rows),
+            squares: Vec::with_capacity(rows),
+            mean_cp: Vec::with_capacity(rows),
+            var_cp: Vec::with_capacity(rows),
+            mean_log: Vec::with_capacity(rows),
+            var_log: Vec::with_capacity(rows),
+        }
+    }
+
     /// Adds a gene of a group of `cells` cells.
     pub(super) fn push(&mut self, group: i32, token: i64, cells: u64, gene: &GroupGene) -> Result<()> {
         let too_large = |what: &str| {
