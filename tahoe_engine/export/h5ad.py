@@ -275,8 +275,10 @@ def name_uniquely(names: Sequence[str], marks: Sequence[object]) -> list[str]:
     """
     from collections import Counter
 
-    number = Counter(names)
     taken = set(names)
+    if len(taken) == len(names):
+        return list(names)
+    number = Counter(names)
     unique = []
     for name, mark in zip(names, marks, strict=True):
         free = name

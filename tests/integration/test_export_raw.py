@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +15,14 @@ import pytest
 import exported
 import tahoe_engine as te
 from runs import scan
+from server import Server
 from tahoe_engine import schema
 from tahoe_engine.cli import main
+from tahoe_engine.config import load_settings
 from tahoe_engine.errors import ConfigError, ShardError, SourceError, StageError, TahoeWarning
 from tahoe_engine.export import counts, export_cells, export_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import anndata
@@ -179,6 +182,41 @@ def test_a_shard_that_changed_is_named_and_one_that_moved_is_found(atlas: Path, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["moved to", "raw.h5ad", "run"]
 
 
+def test_shards_that_lie_elsewhere_or_are_lines_give_the_same_counts(atlas: Path, run: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"per_group": 2, "plates": [4]}
+    export_raw(run, tmp_path / "local.h5ad", **options)
+    expected = read(tmp_path / "local.h5ad")
+    shards = sorted((atlas / "data").iterdir())
+    with Server(atlas) as server:
+        scan([f"{server.url}/data/{path.name}" for path in shards], tmp_path / "remote")
+        report = export_raw(tmp_path / "remote", tmp_path / "remote.h5ad", **options)
+    rows = pl.concat([pl.read_parquet(path) for path in shards])
+    rows.write_ndjson(tmp_path / "cells.jsonl")
+    scan(tmp_path / "cells.jsonl", tmp_path / "lines", settings=load_settings(overrides=["source.rows_a_unit=500"]))
+    export_raw(tmp_path / "lines", tmp_path / "lines.h5ad", **options)
+    for name in ("remote", "lines"):
+        found = read(tmp_path / f"{name}.h5ad")
+        assert set(found.obs_names) == set(expected.obs_names)
+        assert (found[expected.obs_names].X != expected.X).nnz == 0
+    assert 0 < report.bytes_read < sum(path.stat().st_size for path in shards)
+
+
+FULL = """
+import resource, sys
+from tahoe_engine.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_disk_that_is_full_is_something_temporary_and_leaves_nothing(run: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL, 1_000_000, "export", run, "--what", "raw", "--into", tmp_path / "a.h5ad"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 75
+    assert done.stderr == f"tahoe: {tmp_path}/a.h5ad: [Errno 27] File too large; mend that, then run it again\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_counts_that_do_not_add_up_are_refused(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
@@ -225,14 +263,16 @@ def test_wrong_options_leave_no_file(run: Path, tmp_path: Path, options: dict[st
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_exports_a_subset(run: Path, tmp_path: Path, tahoe: Callable[..., Any]) -> None:
+def test_the_command_exports_a_subset(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     into = tmp_path / "raw.h5ad"
-    options = ("--per-group", 3, "--by", "plate, drug", "--seed", 7, "--source", te.Run(run).path.parent / "none")
-    done = tahoe("export", run, "--what", "raw", "--into", into, *options)
-    assert done.returncode == 66
-    done = tahoe("export", run, "--what", "raw", "--into", into, *options[:-2], "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    told = json.loads(done.stdout)
+    command = ["export", str(run), "--what", "raw", "--into", str(into)]
+    options = ["--per-group", "3", "--by", "plate, drug", "--seed", "7"]
+    assert main([*command, *options, "--source", str(tmp_path / "none")]) == 66
+    assert "there is no such file or folder" in capsys.readouterr().err
+    assert main([*command, *options, "--json"]) == 0
+    done = capsys.readouterr()
+    assert done.err == ""
+    told = json.loads(done.out)
     assert (told["n_obs"], told["n_vars"]) == read(into).shape == (3 * told["n_obs"] // 3, exported.N_GENES)
     assert told["size"] == into.stat().st_size
 
