@@ -108,7 +108,7 @@ def pick_cells(frames: Iterable[pl.DataFrame], sample: Sample) -> Picked:
     >>> from tahoe_engine.schema import BARCODE
     >>> cells = pl.DataFrame({"drug": ["a", "a", "b"], BARCODE: ["x", "y", "z"], "shard": ["s"] * 3, "row": [0, 1, 2]})
     >>> pick_cells([cells], Sample(1, ("drug",))).rows("s").to_list()
-    [1, 2]
+    [0, 2]
     """
     import polars as pl
 
