@@ -177,6 +177,41 @@ def summarize_genes(cells: Sequence[Cell], tables: Tables) -> list[Row]:
     return rows
 
 
+def summarize_groups(cells: Sequence[Cell], groups: Sequence[int], tables: Tables) -> list[Row]:
+    """One row a group and a gene that a cell of it has, in their order, over all its cells, zeros counted.
+
+    Means and variances (ddof 1) of CP10k are exact rationals rounded once; logarithms are as exact as a float.
+    """
+    rows = []
+    for group in sorted(set(groups)):
+        mine = [cell for cell, its in zip(cells, groups, strict=True) if its == group]
+        stored = [dict(zip(cell.tokens, cell.counts, strict=True)) for cell in mine]
+        totals = [sum(cell.counts) for cell in mine]
+        for token in tables.mitochondrial:
+            counts = [entries.get(token, 0) for entries in stored]
+            if not any(counts):
+                continue
+            scaled = [
+                Fraction(TARGET_SUM * count, total) if total else Fraction(0)
+                for count, total in zip(counts, totals, strict=True)
+            ]
+            logs = [Fraction(math.log1p(value)) for value in scaled]
+            row: Row = {
+                "group_id": group,
+                "gene": token,
+                "n_cells_by_counts": sum(count > 0 for count in counts),
+                "sum_counts": sum(counts),
+                "sum_sq_counts": sum(count**2 for count in counts),
+            }
+            for name, values in (("cp10k", scaled), ("log1p_cp10k", logs)):
+                mean = sum(values, Fraction(0)) / len(values)
+                squares = sum(((value - mean) ** 2 for value in values), Fraction(0))
+                row[f"mean_{name}"] = float(mean)
+                row[f"var_{name}"] = float(squares / (len(values) - 1)) if len(values) > 1 else None
+            rows.append(row)
+    return rows
+
+
 def compute_mean(values: Sequence[float]) -> float | None:
     """The mean, or null of nothing."""
     return math.fsum(values) / len(values) if values else None

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from grouping import add_rows, make_sums, read_rows
 from scan import scan
 from strategies import COLUMNS, Layout, build_table
 
@@ -94,3 +95,20 @@ def test_lists_of_a_fixed_size_are_lists(tmp_path: Path) -> None:
     scanned = [scan(tmp_path / name / "shard.parquet", stats="all") for name in ("reference", "fixed")]
     assert scanned[0].cells.read_bytes() == scanned[1].cells.read_bytes()
     assert scanned[0].receipt["genes"] == scanned[1].receipt["genes"]
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_the_writer_leaves_no_trace_in_groups(writer: str, table: pa.Table, tmp_path: Path) -> None:
+    rows = [row for row in range(N_ROWS) if row % 5 != 1]
+    totals = [sum(j % 2 + 1 for j in range(row)) for row in rows]
+    found = []
+    for name, write in (("reference", write_layout()), ("rewritten", WRITERS[writer])):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / "shard.parquet"
+        write(table, path)
+        sums = make_sums(tmp_path / name / "spill", 3)
+        add_rows(sums, path, rows, [row % 3 for row in rows], totals)
+        part = tmp_path / name / "part"
+        sums.write_part(str(part), [(0, 0), (1, 1), (2, 2)])
+        found.append((part.read_bytes(), read_rows(path, rows)[1]))
+    assert found[0] == found[1]
