@@ -80,7 +80,7 @@ def export_cells(  # noqa: PLR0913 - the keywords are the options of the command
     require_target(target, compression, force=force)
     opened = Run(run)
     filters = as_filters(plates=plates, drugs=drugs, cell_lines=cell_lines, samples=samples)
-    cells = Cells(opened, filters)
+    cells = Cells(opened, filters, on_progress=on_progress)
     tell_absent(cells.chosen, on_unknown)
     cells.chosen.require_some(cells.n_rows, "cells")
     require_room(target, 0, 0, held=0, compression=compression, n_rows=cells.n_rows)

@@ -123,7 +123,12 @@ def export_groups(  # noqa: PLR0913 - the keywords are the options of the comman
     moments = Moments(opened, kept["group_id"].to_numpy(), index["group_id"].to_numpy(), genes["gene"].to_numpy())
     bytes_a_value = 4 + sum(int(dtype[-1]) for _, dtype in LAYERS.values())
     require_room(
-        target, moments.nnz, bytes_a_value, held=bytes_a_value + 4 * (len(LAYERS) - 1), compression=compression
+        target,
+        moments.nnz,
+        bytes_a_value,
+        held=bytes_a_value + 4 * (len(LAYERS) - 1),
+        compression=compression,
+        otherwise='anndata.io.sparse_dataset(h5py.File(file)["layers/sum"])[:100]',
     )
     with write_h5ad(target, force=force) as file:
         _write_obs(file, kept, _keys(opened), compression)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tahoe_engine.cells import Progress
 from tahoe_engine.errors import StageError
 from tahoe_engine.export.choose import COLUMNS, Chosen, Filters, choose
 from tahoe_engine.export.frames import FrameWriter, escape_nul
@@ -12,7 +13,7 @@ from tahoe_engine.export.report import read_manifest_of
 from tahoe_engine.schema import BARCODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -36,6 +37,8 @@ class Cells:
         What is wanted.
     sample : Sample, optional
         A few cells of every group of these.
+    on_progress : callable, optional
+        Called after each part that was looked at.
 
     Attributes
     ----------
@@ -58,7 +61,13 @@ class Cells:
     The first pass finds the categories and which barcodes are not unique: 8 bytes a cell, 765 MB for all of Tahoe.
     """
 
-    def __init__(self, run: Run, filters: Filters, sample: Sample | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        filters: Filters,
+        sample: Sample | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
         import polars as pl
 
         table = run.table("cells")
@@ -67,9 +76,10 @@ class Cells:
         self._texts = [name for name, dtype in self._columns.items() if dtype == pl.String and name != BARCODE]
         known = {column: self._distinct(column) for key, column in COLUMNS.items() if getattr(filters, key)}
         self.chosen: Chosen = choose(run, filters, known)
+        self._on_progress = on_progress
         self.picked: Picked | None = None
         if sample is not None:
-            self.picked = pick_cells((frame for _, frame in self.frames(sample.columns)), sample)
+            self.picked = pick_cells(self._look_at(sample.columns), sample)
         self._look()
 
     @property
@@ -157,7 +167,7 @@ class Cells:
         found: dict[str, set[str]] = {name: set() for name in self._texts}
         hashes: list[np.ndarray] = []
         self.n_entries = 0
-        for _, frame in self.frames([*self._texts, BARCODE, length]):
+        for frame in self._look_at([*self._texts, BARCODE, length]):
             hashes.append(frame.select(escape_nul(pl.col(BARCODE)).hash())[BARCODE].to_numpy())
             self.n_entries += int(frame[length].sum())
             for name, values in found.items():
@@ -165,6 +175,12 @@ class Cells:
         self._categories = {name: sorted(values) for name, values in found.items()}
         self.n_rows = sum(map(len, hashes))
         self._twice = pl.Series(_find_twice(hashes, self.n_rows), dtype=pl.UInt64)
+
+    def _look_at(self, columns: list[str]) -> Iterator[pl.DataFrame]:
+        for done, (_, frame) in enumerate(self.frames(columns), 1):
+            yield frame
+            if self._on_progress is not None:
+                self._on_progress(Progress("choosing", done, self.n_parts))
 
     def _distinct(self, column: str) -> list[str]:
         import polars as pl

@@ -121,7 +121,7 @@ def export_raw(  # noqa: PLR0913 - the keywords are the options of the command
     opened = Run(run)
     sample = None if per_group is None else Sample(per_group, tuple(by), seed)
     filters = as_filters(plates=plates, drugs=drugs, cell_lines=cell_lines, samples=samples)
-    cells = Cells(opened, filters, sample)
+    cells = Cells(opened, filters, sample, on_progress)
     tell_absent(cells.chosen, on_unknown)
     cells.chosen.require_some(cells.n_rows, "cells")
     genes = load_var(opened, flavor, n_top_genes)

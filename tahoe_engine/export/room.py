@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 # Counts of a cell are mostly 1, which gzip packs six to eight times; means and variances of groups hardly 1.5 times.
 SMALLEST_SHARE = {"gzip": 0.2, "lzf": 0.3, "none": 1.0}
 A_LOT = 8 << 30  # bytes held by a reader: what a laptop has free
+BACKED = 'anndata.read_h5ad(file, backed="r")'
 BYTES_A_ROW = 200  # of `obs`: some twenty columns
 
 
 def require_room(  # noqa: PLR0913 - each is something the size depends on
-    into: Path, nnz: int, stored: int, *, held: int, compression: str, n_rows: int = 0
+    into: Path, nnz: int, stored: int, *, held: int, compression: str, n_rows: int = 0, otherwise: str = BACKED
 ) -> None:
     """Refuse a file that cannot fit its disk, and warn of one that hardly fits a memory.
 
@@ -34,6 +35,8 @@ def require_room(  # noqa: PLR0913 - each is something the size depends on
         As in `tahoe_engine.export.h5ad.COMPRESSION`.
     n_rows : int
         Rows of ``obs``.
+    otherwise : str
+        How to read it in pieces.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def require_room(  # noqa: PLR0913 - each is something the size depends on
     if memory > A_LOT:
         warnings.warn(
             f"{escape_controls(str(into))}: to read it whole takes {_gigabytes(memory)} of memory; choose fewer, or "
-            'open it with anndata.read_h5ad(file, backed="r")',
+            f"take it in pieces: {otherwise}",
             TahoeWarning,
             stacklevel=3,
         )

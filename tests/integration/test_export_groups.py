@@ -14,7 +14,7 @@ import pytest
 import exported
 import tahoe_engine as te
 from tahoe_engine.cli import main
-from tahoe_engine.errors import ConfigError, StageError
+from tahoe_engine.errors import ConfigError, StageError, TahoeWarning
 from tahoe_engine.export import export_groups
 from tahoe_engine.groups import sum_groups
 
@@ -235,6 +235,21 @@ def test_what_cannot_fit_the_disk_is_refused_before_it_is_written(
     with pytest.raises(ConfigError, match=r"GB would be written and 0\.0 GB are free"):
         export_groups(grouped, tmp_path / "groups.h5ad")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_larger_than_a_memory_is_told_with_the_way_to_read_it(
+    grouped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tahoe_engine.export.room.A_LOT", 1 << 20)
+    with pytest.warns(TahoeWarning, match="GB of memory; choose fewer") as told:
+        report = export_groups(grouped, tmp_path / "groups.h5ad")
+    import anndata
+    import h5py
+
+    said = str(told[0].message).split("in pieces: ")[1]
+    file = report.into
+    first = eval(said, {"anndata": anndata, "h5py": h5py, "file": file})  # noqa: S307 - our own advice
+    assert (first != read(file).layers["sum"][:100]).nnz == 0
 
 
 def test_the_command_says_what_it_wrote(grouped: Path, tmp_path: Path, tahoe: Callable[..., Any]) -> None:
