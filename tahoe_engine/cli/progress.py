@@ -23,6 +23,7 @@ WORDS = {
     "genes": "merging genes",
     "groups": "summing groups",
     "contrasts": "testing contrasts",
+    "choosing": "choosing cells",
     "export": "writing parts",
 }
 UNITS = {"groups": "rows", "contrasts": "contrasts"}  # what is counted, where it is not cells
