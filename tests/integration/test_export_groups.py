@@ -132,7 +132,7 @@ def test_filters_take_names_in_any_spelling_and_tell_what_is_absent(grouped: Pat
         tmp_path / "groups.h5ad",
         plates=[4],
         cell_lines=[name.upper(), "CVCL_0000"],
-        drugs=[index["drug"][0].lower()],
+        drugs=[index["drug"][0].upper()],
         on_unknown=told.append,
     )
     expected = index.filter(plate="plate4", cell_line_id=line, drug=index["drug"][0])
