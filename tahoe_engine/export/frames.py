@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tahoe_engine.errors import StageError
+from tahoe_engine.export.guarded import hold_interrupts
 from tahoe_engine.export.h5ad import CHUNK, COMPRESSION, encode, name_uniquely
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class FrameWriter:
     A null is a missing category, NaN among real values, and the empty text among texts.
     """
 
+    @hold_interrupts()
     def __init__(  # noqa: PLR0913 - each is a fact about the table
         self,
         file: Target,
@@ -92,6 +94,7 @@ class FrameWriter:
                 self._sets[column] = self._group.create_dataset(column, shape=(n_rows,), dtype=kind, **some)
                 encode(self._sets[column], "array", "0.2.0")
 
+    @hold_interrupts()
     def append(self, names: Sequence[str] | pl.Series, frame: pl.DataFrame) -> None:
         """Append rows.
 

@@ -1,12 +1,47 @@
-"""A file under HDF5 that never fails it: the library ends the process when a disk is full."""
+"""What HDF5 must not meet: a disk that fails and an interrupt in its midst. Either may end the process."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+ASKING = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def hold_interrupts() -> Iterator[None]:
+    """Let Ctrl-C and a polite kill wait for the end of the block; also as a decorator.
+
+    Yields
+    ------
+    None
+        For calls into HDF5. It calls our file object, and an interrupt raised there is lost in the library: a file was
+        finished that lacked what was being written, and then the process ended with a segmentation fault.
+
+    Notes
+    -----
+    Other threads than the main one never hear a signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    before = {number: signal.signal(number, lambda asked, _: heard.append(asked)) for number in ASKING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None: somebody set it without Python, and Python cannot set it back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    if heard:
+        signal.raise_signal(heard[0])
 
 
 class GuardedFile:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from tahoe_engine.errors import ConfigError, StoppedError, escape_controls
-from tahoe_engine.export.guarded import GuardedFile
+from tahoe_engine.export.guarded import GuardedFile, hold_interrupts
 from tahoe_engine.run import sync_folder
 from tahoe_engine.run.parts import NO_LINKS
 
@@ -117,11 +117,17 @@ def write_h5ad(into: Path, *, force: bool) -> Iterator[Target]:
     temporary = into.with_name(f".{uuid4().hex}{SUFFIX}")
     try:
         with closing(GuardedFile(temporary)) as disk:
-            with h5py.File(disk, "w", rdcc_nbytes=CHUNK_CACHE, rdcc_nslots=10_007) as root:
-                encode(root, "anndata", "0.1.0")
-                for part in PARTS:
-                    encode(root.create_group(part), "dict", "0.1.0")
+            with hold_interrupts():
+                root = h5py.File(disk, "w", rdcc_nbytes=CHUNK_CACHE, rdcc_nslots=10_007)
+            try:
+                with hold_interrupts():
+                    encode(root, "anndata", "0.1.0")
+                    for part in PARTS:
+                        encode(root.create_group(part), "dict", "0.1.0")
                 yield Target(root, disk)
+            finally:
+                with hold_interrupts():
+                    root.close()
             disk.check()
         if force:
             temporary.replace(into)
@@ -182,20 +188,25 @@ class SparseWriter:
     four layers of Tahoe's groups need 14 GB less.
     """
 
+    @hold_interrupts()
     def __init__(
         self, file: Target, dtypes: Mapping[str, str], shape: tuple[int, int], compression: str, nnz: int = 0
     ) -> None:
         options = {"shape": (nnz,), "maxshape": (None,), "chunks": (CHUNK,), **COMPRESSION[compression]}
         self._shape, self._disk = shape, file.disk
         self._groups = {name: file.root.create_group(name) for name in dtypes}
-        for name, group in self._groups.items():
+        for group in self._groups.values():
             encode(group, "csr_matrix", "0.1.0")
             group.attrs["shape"] = shape
-            group.create_dataset("data", dtype=dtypes[name], **options)
+        # Held open: a data set that is closed loses its chunk cache.
+        self._data = {
+            name: group.create_dataset("data", dtype=dtypes[name], **options) for name, group in self._groups.items()
+        }
         self._first = next(iter(self._groups.values()))
-        self._first.create_dataset("indices", dtype="<i4", **options)
+        self._indices = self._first.create_dataset("indices", dtype="<i4", **options)
         self.nnz = nnz
 
+    @hold_interrupts()
     def put(self, start: int, indices: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
         """Store values at their places.
 
@@ -211,11 +222,12 @@ class SparseWriter:
         end = start + len(indices)
         if end > self.nnz:
             self._resize(end)
-        self._first["indices"][start:end] = indices
-        for name, group in self._groups.items():
-            group["data"][start:end] = values[name]
+        self._indices[start:end] = indices
+        for name, data in self._data.items():
+            data[start:end] = values[name]
         self._disk.check()
 
+    @hold_interrupts()
     def finish(self, indptr: np.ndarray) -> None:
         """Say where the rows begin; the last act.
 
@@ -232,12 +244,13 @@ class SparseWriter:
                 group["indices"], group["indptr"] = self._first["indices"], self._first["indptr"]
 
     def _resize(self, nnz: int) -> None:
-        self._first["indices"].resize((nnz,))
-        for group in self._groups.values():
-            group["data"].resize((nnz,))
+        self._indices.resize((nnz,))
+        for data in self._data.values():
+            data.resize((nnz,))
         self.nnz = nnz
 
 
+@hold_interrupts()
 def write_provenance(file: Target, facts: Mapping[str, Any]) -> None:
     """Say in ``uns["tahoe_engine"]`` what the file was made of, and by what.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+import signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from tahoe_engine.cli import main
 from tahoe_engine.config import load_settings
 from tahoe_engine.errors import ConfigError, ShardError, SourceError, StageError, StoppedError, TahoeWarning
 from tahoe_engine.export import counts, export_cells, export_raw
+from tahoe_engine.export.guarded import GuardedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,6 +221,23 @@ def test_a_disk_that_is_full_is_something_temporary_and_leaves_nothing(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("export", [export_raw, export_cells])
+def test_an_interrupt_in_the_midst_of_a_write_leaves_no_file(
+    run: Path, tmp_path: Path, export: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = GuardedFile.write
+
+    def interrupted(self: GuardedFile, content: memoryview) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return write(self, content)
+
+    monkeypatch.setattr(GuardedFile, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export(run, tmp_path / "a.h5ad")
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_counts_that_do_not_add_up_are_refused(run: Path, tmp_path: Path) -> None:
