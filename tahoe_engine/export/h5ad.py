@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".h5ad"
 CHUNK = 65_536  # elements: half a megabyte of 8-byte values, small enough to be read by a block of rows
-CHUNK_CACHE = 64 << 20  # a chunk that two groups share is compressed once
+CHUNK_CACHE = 8 << 20  # a data set: a chunk that two groups share is compressed once
 PARTS = ("uns", "layers", "obsm", "varm", "obsp", "varp")
 # Level 1: the further levels cost twice the time for a few percent.
 COMPRESSION: dict[str, dict[str, Any]] = {
