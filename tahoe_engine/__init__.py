@@ -18,20 +18,40 @@ if TYPE_CHECKING:
     from tahoe_engine.config import load_settings
     from tahoe_engine.contrasts import compute_contrasts
     from tahoe_engine.contrasts.limma import fit_limma
+    from tahoe_engine.export import export_cells, export_groups, export_raw
+    from tahoe_engine.groups import select_genes, sum_groups
     from tahoe_engine.pipeline import run_job
     from tahoe_engine.run import Run
     from tahoe_engine.source import find_shards
 
-__all__ = ["Run", "compute_contrasts", "find_shards", "fit_limma", "load_settings", "run_job", "scan_cells"]
+__all__ = [
+    "Run",
+    "compute_contrasts",
+    "export_cells",
+    "export_groups",
+    "export_raw",
+    "find_shards",
+    "fit_limma",
+    "load_settings",
+    "run_job",
+    "scan_cells",
+    "select_genes",
+    "sum_groups",
+]
 
 _HOMES = {
     "Run": "tahoe_engine.run",
     "compute_contrasts": "tahoe_engine.contrasts",
+    "export_cells": "tahoe_engine.export",
+    "export_groups": "tahoe_engine.export",
+    "export_raw": "tahoe_engine.export",
     "find_shards": "tahoe_engine.source",
     "fit_limma": "tahoe_engine.contrasts.limma",
     "load_settings": "tahoe_engine.config",
     "run_job": "tahoe_engine.pipeline",
     "scan_cells": "tahoe_engine.cells",
+    "select_genes": "tahoe_engine.groups",
+    "sum_groups": "tahoe_engine.groups",
 }
 
 

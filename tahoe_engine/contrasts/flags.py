@@ -44,6 +44,8 @@ class Evidence:
         Mean t over the genes that were tested; NaN where none was.
     n_zero_significant : sequence of int, one a contrast
         From `count_zero_significant`.
+    n_significant : sequence of int, one a contrast
+        Genes below a false discovery rate of 0.05, those among them.
     untestable : sequence of bool, one a contrast
         Whether nothing is left to estimate a variance from: no residual degree of freedom, or (Welch) one cell.
 
@@ -58,6 +60,7 @@ class Evidence:
     n_wells_control: Sequence[int] | NDArray[np.int64]
     mean_scores: Sequence[float] | NDArray[np.float64] = field(default=())
     n_zero_significant: Sequence[int] | NDArray[np.int64] = field(default=())
+    n_significant: Sequence[int] | NDArray[np.int64] = field(default=())
     untestable: Sequence[bool] | NDArray[np.bool_] = field(default=())
 
 
@@ -68,7 +71,7 @@ def flag_contrasts(evidence: Evidence, *, method: str, min_cells: int) -> list[s
     ----------
     evidence : Evidence
         Of all contrasts of the stratum (a plate and a cell line, where nothing else was asked for): the artefact of
-        cell counts shows only among them all. Of the last three fields one that is empty flags nothing.
+        cell counts shows only among them all. Of the last four fields one that is empty flags nothing.
     method : {"limma", "welch"}
         How the contrasts were computed.
     min_cells : int
@@ -88,7 +91,8 @@ def flag_contrasts(evidence: Evidence, *, method: str, min_cells: int) -> list[s
         ``no_residual_df``
             No test was possible.
         ``zero_count_genes``
-            A gene without a count on one side is among those below a false discovery rate of 0.05.
+            Of the genes below a false discovery rate of 0.05 more than 5 % have no count on one side: more than that
+            rate allows to be false, and such genes are called on a variance that nobody saw.
         ``cell_count_artefact``
             See `find_cell_count_artefacts`.
 
@@ -106,15 +110,16 @@ def flag_contrasts(evidence: Evidence, *, method: str, min_cells: int) -> list[s
     treated, control = _column(evidence.n_cells_treated), _column(evidence.n_cells_control)
     wells_treated, wells_control = _column(evidence.n_wells_treated), _column(evidence.n_wells_control)
     nothing = np.zeros(treated.size)
-    scores, zeros, untestable = (
+    scores, zeros, significant, untestable = (
         _column(given) if len(given) else empty
         for given, empty in (
             (evidence.mean_scores, np.full(treated.size, np.nan)),
             (evidence.n_zero_significant, nothing),
+            (evidence.n_significant, nothing),
             (evidence.untestable, nothing),
         )
     )
-    columns = (control, wells_treated, wells_control, scores, zeros, untestable)
+    columns = (control, wells_treated, wells_control, scores, zeros, significant, untestable)
     if any(column.size != treated.size for column in columns):
         raise ValueError(f"the columns of {treated.size} contrasts have lengths {[c.size for c in columns]}")
     has_control = control > 0
@@ -125,7 +130,7 @@ def flag_contrasts(evidence: Evidence, *, method: str, min_cells: int) -> list[s
         & ((wells_treated < REPLICATES) | (has_control & (wells_control < REPLICATES))),
         "no_control": ~has_control,
         "no_residual_df": untestable > 0,
-        "zero_count_genes": zeros > 0,
+        "zero_count_genes": zeros > FALSE_DISCOVERIES * significant,
     }
     return [",".join(name for name in FLAGS if raised[name][place]) for place in range(treated.size)]
 

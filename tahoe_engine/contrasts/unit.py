@@ -158,6 +158,7 @@ def describe_contrasts(stratum: Stratum, told: Sequence[Facts], settings: Contra
         n_wells_control=[control.n_wells or 0] * n,
         mean_scores=[one.mean_score for one in told],
         n_zero_significant=[one.n_zero_significant for one in told],
+        n_significant=[one.n_significant for one in told],
         untestable=[one.untestable for one in told],
     )
     flags = flag_contrasts(evidence, method=settings.method, min_cells=settings.min_cells)
