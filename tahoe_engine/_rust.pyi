@@ -147,8 +147,8 @@ class GroupSums:
         n_groups
             Groups, numbered from 0.
         memory_bytes
-            Beyond this the sums of all groups are moved to disk, and added up again when they are written. A group
-            takes 125 kB and 64 bytes a gene that it has; the buffer comes on top.
+            Of sums that are held: 125 kB a group and 64 bytes a gene that it has; the buffer comes on top. What needs
+            more goes to disk, some five bytes an entry, and is added up when its group is written.
         spill
             Path of the file that they go to. It must not exist, and has no name from the moment it is opened: nothing
             is left of it, however the process ends.

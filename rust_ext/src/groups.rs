@@ -18,7 +18,7 @@ pub use self::lines::GroupGene;
 pub(crate) use self::lines::{Lines, add_packed};
 use self::lines::{MOST, SHELF, contribution};
 use self::part::GroupTable;
-use self::spill::Spill;
+use self::spill::{Spill, Spilled};
 use crate::chosen::{Choice, ChosenRow, Taken, read_chosen};
 use crate::error::{Code, Defect, Failure};
 use crate::genes::Line;
@@ -89,7 +89,7 @@ impl Terms {
 }
 
 impl GroupSums {
-    /// For `n_groups` groups. Beyond `memory_bytes` their sums go to a file at `spill`, which must not exist.
+    /// For `n_groups` groups. What needs more than `memory_bytes` goes to a file at `spill`, which must not exist.
     #[must_use]
     pub fn new(
         vocabulary: Arc<Vocabulary>,
@@ -186,21 +186,22 @@ impl GroupSums {
         for pieces in buffer.pieces.chunk_by(|a, b| a.place == b.place) {
             let Some(place) = pieces.first().map(|piece| piece.place) else { continue };
             let before = self.places.get_mut(place).and_then(Option::take);
+            if before.is_none() && (self.held >= self.memory_bytes || self.spill.has(place)) {
+                self.spill.write_rows(place, &buffer, pieces)?;
+                continue;
+            }
             self.held = self.held.saturating_sub(before.as_ref().map_or(0, |lines| lines.bytes()));
-            let mut lines = before.unwrap_or_else(|| {
-                let on_shelves_before = place.checked_rem(self.shelves).unwrap_or(0).saturating_mul(SHELF);
-                Box::new(Lines::new(self.vocabulary.len().saturating_sub(on_shelves_before)))
-            });
+            let mut lines = before.unwrap_or_else(|| Box::new(self.make_lines(place)));
             lines.warm(pieces.iter().map(Piece::len).sum());
             for piece in pieces {
                 self.terms.add(buffer.bins(piece), piece.total, buffer.entries(piece), &mut lines);
             }
-            self.held = self.held.saturating_add(lines.bytes());
-            if let Some(slot) = self.places.get_mut(place) {
+            let bytes = lines.bytes();
+            if self.held.saturating_add(bytes) > self.memory_bytes {
+                self.spill.write_sums(place, &lines)?;
+            } else if let Some(slot) = self.places.get_mut(place) {
                 *slot = Some(lines);
-            }
-            if self.held > self.memory_bytes {
-                self.spill()?;
+                self.held = self.held.saturating_add(bytes);
             }
         }
         buffer.clear();
@@ -208,14 +209,28 @@ impl GroupSums {
         Ok(())
     }
 
-    /// Writes the sums of all groups to disk and forgets them.
-    fn spill(&mut self) -> Result<(), Failure> {
-        for (place, slot) in self.places.iter_mut().enumerate() {
-            if let Some(lines) = slot.take() {
-                self.spill.write(place, &lines)?;
-            }
+    /// Empty sums of a place.
+    fn make_lines(&self, place: usize) -> Lines {
+        let before = place.checked_rem(self.shelves).unwrap_or(0).saturating_mul(SHELF);
+        Lines::new(self.vocabulary.len().saturating_sub(before))
+    }
+
+    /// The sums of a place, wherever they are: genes ascending, one of them more than once.
+    fn gather(&mut self, place: usize, genes: &mut Vec<(u16, GroupGene)>) -> Result<(), Failure> {
+        genes.clear();
+        if self.spill.has(place) {
+            let (mut lines, terms) = (self.make_lines(place), &mut self.terms);
+            self.spill.read(place, |spilled| match spilled {
+                Spilled::Sums(gene, sums) => genes.push((gene, sums)),
+                Spilled::Row(total, bins, entries) => terms.add(bins, total, entries, &mut lines),
+            })?;
+            lines.each(|gene, sums| genes.push((gene, sums)));
         }
-        self.held = 0;
+        if let Some(lines) = self.places.get(place).and_then(Option::as_ref) {
+            lines.each(|gene, sums| genes.push((gene, sums)));
+        }
+        // Each source ascends already.
+        genes.sort_by_key(|(gene, _)| *gene);
         Ok(())
     }
 
@@ -241,13 +256,7 @@ impl GroupSums {
             };
             for shelf in 0..self.shelves {
                 let place = local.saturating_mul(self.shelves).saturating_add(shelf);
-                genes.clear();
-                self.spill.read(place, |gene, sums| genes.push((gene, sums)))?;
-                if let Some(lines) = self.places.get(place).and_then(Option::as_ref) {
-                    lines.each(|gene, sums| genes.push((gene, sums)));
-                }
-                // Each source ascends already.
-                genes.sort_by_key(|(gene, _)| *gene);
+                self.gather(place, &mut genes)?;
                 for same in genes.chunk_by(|a, b| a.0 == b.0) {
                     let mut sums = GroupGene::default();
                     let mut dense = shelf.saturating_mul(SHELF);

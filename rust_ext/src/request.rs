@@ -55,6 +55,9 @@ pub const KEYS: [&str; 4] = ["plate", "sample", "drug", "cell_line"];
 /// Runs of `sample` beyond which they are not told: a shard whose wells alternate would have one a row.
 pub const MOST_RUNS: usize = 4_096;
 
+/// Plate and sample, the first row, one past the last, and the kept rows among them.
+pub type SampleRun = (String, String, u64, u64, u64);
+
 /// What came of a shard.
 #[derive(Debug, Default)]
 pub struct Receipt {
@@ -80,9 +83,9 @@ pub struct Receipt {
     pub absent_columns: Vec<&'static str>,
     /// Rows read that have each wanted value, by key.
     pub wanted_rows: Vec<(&'static str, Vec<(String, u64)>)>,
-    /// Runs of kept rows of one `sample`: its plate, its value, first row, one past the last, kept rows. A run goes on over
-    /// rows that were left out. None where there are more than [`MOST_RUNS`].
-    pub sample_runs: Option<Vec<(String, String, u64, u64, u64)>>,
+    /// Runs of kept rows of one well. A run goes on over rows that were left out. None where there are more than
+    /// [`MOST_RUNS`].
+    pub sample_runs: Option<Vec<SampleRun>>,
     /// Kept rows by `cell_line_id`.
     pub cell_lines: Vec<(String, u64)>,
     /// The part of `cells/`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -90,7 +91,7 @@ def test_no_rows_are_no_work(shard: Path, tmp_path: Path) -> None:
     [([0, 40], "row 40 is asked for, and the shard has 40"), ([3, 3], "do not ascend"), ([4, 1], "do not ascend")],
 )
 def test_rows_that_cannot_be_are_named(rows: list[int], reason: str, shard: Path, tmp_path: Path) -> None:
-    for read in (lambda: add(make_sums(tmp_path / "spill", 1), shard, rows), lambda: read_rows(shard, rows)):
+    for read in (partial(add, make_sums(tmp_path / "spill", 1), shard, rows), partial(read_rows, shard, rows)):
         with pytest.raises(ShardError, match=reason) as caught:
             read()
         assert caught.value.code == "E_INPUT_CHANGED"
@@ -103,7 +104,7 @@ def test_a_row_of_other_counts_is_named_and_its_sums_are_refused(shard: Path, tm
         add_rows(sums, shard, rows, [0, 0, 0], [total(2), total(17) + 1, total(30)])
     error = caught.value
     assert (error.shard, error.row_group, error.row, error.code) == ("train-00007", 2, 17, "E_INPUT_CHANGED")
-    for again in (lambda: add(sums, shard, [1]), lambda: sums.write_part(str(tmp_path / "part"), [(0, 0)])):
+    for again in (partial(add, sums, shard, [1]), partial(sums.write_part, str(tmp_path / "part"), [(0, 0)])):
         with pytest.raises(ShardError, match="after an error"):
             again()
     assert not (tmp_path / "part").exists()
@@ -112,8 +113,8 @@ def test_a_row_of_other_counts_is_named_and_its_sums_are_refused(shard: Path, tm
 def test_another_file_in_place_of_the_shard_is_refused(shard: Path, tmp_path: Path) -> None:
     for changed in ({"size": 5}, {"footer_digest": "0" * 64}):
         for read in (
-            lambda changed=changed: add(make_sums(tmp_path / "spill", 1), shard, [1], **changed),
-            lambda changed=changed: read_rows(shard, [1], **changed),
+            partial(add, make_sums(tmp_path / "spill", 1), shard, [1], **changed),
+            partial(read_rows, shard, [1], **changed),
         ):
             with pytest.raises(ShardError, match="not the one that was planned") as caught:
                 read()
@@ -198,17 +199,27 @@ def test_receipts_tell_the_runs_of_kept_rows_and_the_lines(tmp_path: Path) -> No
     texts = list_texts(12) | {
         "sample": [samples[row // 5 % 2] for row in range(12)],
         "cell_line_id": [lines[row % 3 == 1] for row in range(12)],
+        "plate": ["plate4"] * 11 + ["plate5"],
     }
-    # Row 7 has too few genes, row 2 a defect, and rows 1, 4, 7, 10 are of the other line.
+    # Row 8 has too few genes, row 2 a defect, rows 1, 4, 7 and 10 are of the other line, row 11 of another plate.
     rows = [([1, *range(3, 9)], [-2.0, *[1.0] * 6]) for _ in range(12)]
     rows[2][1][3] = 0.5
     rows[8] = ([1, 3], [-2.0, 1.0])
     path = Layout(options={"row_group_size": 3}).write(build_table(rows, texts), tmp_path / "shard.parquet")
     receipt = scan(path, stats="qc", min_genes=2, bad_rows="reject", cell_lines={"CVCL_0131"}).receipt
-    assert receipt["sample_runs"] == [("smp_1783", 0, 4, 2), ("smp_1784", 5, 10, 3), ("smp_1783", 11, 12, 1)]
+    assert receipt["sample_runs"] == [
+        ("plate4", "smp_1783", 0, 4, 2),
+        ("plate4", "smp_1784", 5, 10, 3),
+        ("plate5", "smp_1783", 11, 12, 1),
+    ]
     assert receipt["cell_lines"] == {"CVCL_0131": 6}
     receipt = scan(path, stats="qc", bad_rows="reject", suffix=".all").receipt
-    assert receipt["sample_runs"] == [("smp_1783", 0, 5, 4), ("smp_1784", 5, 10, 5), ("smp_1783", 10, 12, 2)]
+    assert receipt["sample_runs"] == [
+        ("plate4", "smp_1783", 0, 5, 4),
+        ("plate4", "smp_1784", 5, 10, 5),
+        ("plate4", "smp_1783", 10, 11, 1),
+        ("plate5", "smp_1783", 11, 12, 1),
+    ]
     assert receipt["cell_lines"] == {"CVCL_0131": 7, "CVCL_1239": 4}
 
 

@@ -97,13 +97,22 @@ fn what_is_spilled_comes_back_and_leaves_no_file() {
     terms.add(&[bin(3, 2, 0)], 6, &[8 << 16, 2 << 16], &mut lines);
     let path = scratch("spill");
     let mut spill = Spill::new(path.to_str().unwrap().to_owned());
-    spill.write(4, &lines).unwrap();
-    spill.write(4, &lines).unwrap();
+    spill.write_sums(4, &lines).unwrap();
+    spill.write_sums(4, &lines).unwrap();
     assert!(!path.exists() && spill.size() == 4 * 98);
-    let mut found = Vec::new();
-    spill.read(4, |gene, sums| found.push((gene, sums))).unwrap();
+    let mut buffer = Buffer::default();
+    buffer.push(4, 1, 7, &row(&[1, 6], &[0, 1], &[bin(2, 1, 0), bin(5, 1, 1)]), &[2, 5]);
+    spill.write_rows(4, &buffer, &buffer.pieces).unwrap();
+    let (mut found, mut rows) = (Vec::new(), Vec::new());
+    spill
+        .read(4, |spilled| match spilled {
+            Spilled::Sums(gene, sums) => found.push((gene, sums)),
+            Spilled::Row(total, bins, entries) => rows.push((total, bins.to_vec(), entries.to_vec())),
+        })
+        .unwrap();
     assert_eq!(found, [genes_of(&lines), genes_of(&lines)].concat());
-    spill.read(5, |_, _| panic!("nothing was spilled there")).unwrap();
+    assert_eq!(rows, [(7, vec![bin(2, 0, 0), bin(5, 0, 1)], vec![1 << 16, 6 << 16 | 1])]);
+    assert!(spill.has(4) && !spill.has(5));
 }
 
 #[test]
