@@ -43,8 +43,8 @@ def make_atlas(
         unfinished = atlas.folder.with_name(atlas.folder.name + ".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         made = run_tahoe(
-            *("synth", unfinished, *design, "--seed", "1"),
-            *("--cells", str(shards * rows), "--shard-rows", str(rows)),
+            *("synth", unfinished),
+            *(*design, "--seed", "1", "--cells", str(shards * rows), "--shard-rows", str(rows)),
             timeout=7200,
         )
         if made.code != 0:

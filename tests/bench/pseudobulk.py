@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -114,7 +114,7 @@ def explode_polars(shards: Sequence[str], keys: Path, out: Path) -> None:
     import polars as pl
 
     count = pl.col("count").cast(pl.UInt64)
-    pl.scan_parquet(shards).select(
+    pl.scan_parquet(list(shards)).select(
         "sample",
         "cell_line_id",
         gene=pl.col("genes").list.slice(1).cast(pl.List(pl.UInt32)),
@@ -136,7 +136,7 @@ def unnest_duckdb(shards: Sequence[str], keys: Path, out: Path) -> None:
         select "group", gene, count(*) n_cells_by_counts, sum(c)::ubigint sum_counts, sum(c * c)::ubigint sum_sq_counts
         from (select "group", unnest(genes[2:])::integer gene, unnest(expressions[2:])::bigint c
               from read_parquet({list(shards)}) join read_parquet('{keys}') using (sample, cell_line_id))
-        group by "group", gene"""
+        group by "group", gene"""  # noqa: S608 - paths of this benchmark
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute(f"copy ({query}) to '{out / 'groups.parquet'}' (format parquet)")
 
@@ -153,7 +153,7 @@ class Writer:
         self._writer = pq.ParquetWriter(out / "groups.parquet", self._schema)
         self._waiting: list[Any] = []
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -168,12 +168,9 @@ class Writer:
         # Tokens below 3 are no genes: the marker's is 1.
         genes = np.flatnonzero(n_cells[3:]) + 3
         columns = (np.full(len(genes), group), genes, n_cells[genes], counts[genes], squares[genes])
-        self._waiting.append(
-            pa.table(
-                [pa.array(column.astype(kind.to_pandas_dtype())) for column, kind in zip(columns, self._schema.types)],
-                schema=self._schema,
-            )
-        )
+        types = self._schema.types
+        arrays = [pa.array(column.astype(kind.to_pandas_dtype())) for column, kind in zip(columns, types, strict=True)]
+        self._waiting.append(pa.table(arrays, schema=self._schema))
         if len(self._waiting) >= 50:
             self._flush()
 
