@@ -102,21 +102,21 @@ def compare_group_memory(atlases: Sequence[Atlas], place: Path) -> list[Result]:
     """Peak memory of a process for few groups and for many."""
     found: list[Result] = []
     for atlas in atlases:
-        for workers in (0, 1):
-            n = len(atlas.shards)
-            scan(atlas.shards, place / f"cells-{n}")
-            finished = sum_groups(place / f"cells-{n}", place / f"tahoe-{n}", workers=workers)
-            manifest = read_manifest(place / f"tahoe-{n}")
-            found.append(
-                {
-                    "groups": manifest["n_groups"],
-                    "workers": workers,
-                    "peak MiB of a process": finished.peak_mib,
-                    "CPU s": finished.cpu_seconds,
-                    "rows of moments": sum(part["rows"] for part in manifest["parts"]) - manifest["n_groups"],
-                    "MB written": sum(part["size"] for part in manifest["parts"]) / 1e6,
-                }
-            )
+        n = len(atlas.shards)
+        scan(atlas.shards, place / f"cells-{n}")
+        finished = sum_groups(place / f"cells-{n}", place / f"tahoe-{n}")
+        manifest = json.loads((place / f"tahoe-{n}" / "groups/_MANIFEST.json").read_text(encoding="utf-8"))
+        found.append(
+            {
+                "groups": manifest["n_groups"],
+                "cells": manifest["n_cells"],
+                "peak MiB": finished.peak_mib,
+                "CPU s": finished.cpu_seconds,
+                # The index is a part, too.
+                "rows of moments": sum(part["rows"] for part in manifest["parts"]) - manifest["n_groups"],
+                "MB written": sum(part["size"] for part in manifest["parts"]) / 1e6,
+            }
+        )
     return found
 
 
@@ -163,17 +163,17 @@ def measure(name: str, shards: Sequence[Path], place: Path, keys: Path) -> Finis
     """Run one task on some shards, into an empty folder."""
     out = place / f"{name}-{len(shards)}"
     if name == ENGINE:
-        return sum_groups(place / f"cells-{len(shards)}", out, workers=0)
+        return sum_groups(place / f"cells-{len(shards)}", out)
     shutil.rmtree(out, ignore_errors=True)
     command: list[str | Path] = [sys.executable, "-m", "bench.pseudobulk", name, keys, out, *shards]
     return require_success(name, run(command, env=ONE_THREAD, timeout=7200))
 
 
-def sum_groups(cells: Path, out: Path, *, workers: int) -> Finished:
+def sum_groups(cells: Path, out: Path) -> Finished:
     """Sum the groups of a copy of the run."""
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(cells, out)
-    options = ("--workers", str(workers), "--quiet")
+    options = ("--workers", "0", "--quiet")
     return require_success("groups", run_tahoe("groups", "--into", out, *options, env=ONE_THREAD, timeout=7200))
 
 
@@ -182,12 +182,6 @@ def require_success(name: str, finished: Finished) -> Finished:
     if finished.code != 0:
         raise SystemExit(f"{name} ended with {finished.code}:\n{finished.stdout}{finished.stderr}")
     return finished
-
-
-def read_manifest(out: Path) -> Result:
-    """What the engine says it made."""
-    manifest: Result = json.loads((out / "groups/_MANIFEST.json").read_text(encoding="utf-8"))
-    return manifest
 
 
 def require_agreement(place: Path, sizes: Mapping[int, Sequence[Path]], keys: Path) -> None:
