@@ -30,7 +30,8 @@ use crate::vocabulary::Vocabulary;
 
 /// Changes whenever a number of groups could.
 pub const GROUPS_VERSION: &str = "groups1";
-/// Entries that wait, four bytes each.
+/// Entries that wait, four bytes each. With 400 groups by turns, reading and adding an entry of a shard of 28,224
+/// cells took 37 ns where no row waits, 27 with 2²², 20 with 2²⁴, 17 with 2²⁵ and 16 with 2²⁶; 10 of one group.
 pub const BATCH_ENTRIES: usize = 1 << 25;
 
 /// Accumulates groups of cells over many shards.
@@ -242,6 +243,8 @@ impl GroupSums {
         self.begin()?;
         self.flush()?;
         self.sound = true;
+        // The columns need the room.
+        self.buffer = Buffer::default();
         let of = |(local, _): &(u32, i32)| {
             let place = (*local as usize).saturating_mul(self.shelves);
             self.places.get(place..place.saturating_add(self.shelves)).unwrap_or_default()
