@@ -1,4 +1,4 @@
-"""`python -m bench peers|groups|contrasts|scaling|memory|…|all`: measure, print a table, write JSON.
+"""`python -m bench BENCHMARK`, one of those below or `all`: measure, print a table, write JSON.
 
 Nothing here fails because it was slow. `--smoke` runs everything at a tiny size and compares the results instead.
 """
@@ -16,7 +16,7 @@ from bench.protocol import measure_cost, measure_replay
 from bench.report import write_report
 from bench.scale import compare_memory, compare_workers, rehearse, schedule_nothing
 
-BENCHMARKS = ("peers", "groups", "contrasts", "scaling", "memory", "scheduling", "protocol", "rehearsal")
+BENCHMARKS = ("peers", "groups", "scaling", "memory", "scheduling", "protocol", "rehearsal")
 SHARDS_OF_TAHOE = 3388
 
 
@@ -25,7 +25,7 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("benchmark", choices=[*BENCHMARKS, "all"], nargs="?", help="default: peers; all with --smoke")
     parser.add_argument("--shards", type=int, default=12, help="shards of the made-up atlas")
-    parser.add_argument("--few", type=int, default=3, help="shards that are subtracted in `peers`")
+    parser.add_argument("--few", type=int, default=3, help="shards that are subtracted in `peers` and `groups`")
     parser.add_argument("--rows", type=int, default=ROWS_OF_A_SHARD, help="cells a shard")
     parser.add_argument("--repeat", type=int, default=3, help="turns; the median is told")
     parser.add_argument("--times", type=int, default=8, help="links to each shard in `groups`: 1,100 cells a group")
