@@ -55,7 +55,7 @@ lint: env
 
 types: build
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest --concise tahoe_engine._rust
+	$(BIN)/python -m mypy.stubtest --concise --mypy-config-file pyproject.toml tahoe_engine._rust
 
 rust-lint: env
 	cargo fmt --check

@@ -16,15 +16,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tahoe_engine.cells import scan_cells
     from tahoe_engine.config import load_settings
+    from tahoe_engine.contrasts import compute_contrasts
+    from tahoe_engine.contrasts.limma import fit_limma
     from tahoe_engine.pipeline import run_job
     from tahoe_engine.run import Run
     from tahoe_engine.source import find_shards
 
-__all__ = ["Run", "find_shards", "load_settings", "run_job", "scan_cells"]
+__all__ = ["Run", "compute_contrasts", "find_shards", "fit_limma", "load_settings", "run_job", "scan_cells"]
 
 _HOMES = {
     "Run": "tahoe_engine.run",
+    "compute_contrasts": "tahoe_engine.contrasts",
     "find_shards": "tahoe_engine.source",
+    "fit_limma": "tahoe_engine.contrasts.limma",
     "load_settings": "tahoe_engine.config",
     "run_job": "tahoe_engine.pipeline",
     "scan_cells": "tahoe_engine.cells",

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
     from tahoe_engine.cells import CellsReport, Progress
     from tahoe_engine.config import Job
+    from tahoe_engine.contrasts import ContrastsReport
     from tahoe_engine.groups import GroupsReport
 
-    Report = CellsReport | GroupsReport
+    Report = CellsReport | GroupsReport | ContrastsReport
 
 # Later stages are entered here, each after those whose tables it reads.
-ORDER = ("cells", "groups")
+ORDER = ("cells", "groups", "contrasts")
 
 
 def run_job(  # noqa: PLR0913 - the keywords are the options of the command
@@ -81,7 +82,11 @@ def _run_stage(stage: str, job: Job, settings: Settings, options: dict[str, Any]
         from tahoe_engine.cells import scan_cells
 
         return scan_cells(job.source, job.into, settings=settings, **options)
-    from tahoe_engine.groups import sum_groups
-
     own = {name: options[name] for name in ("new", "on_progress")}
-    return sum_groups(job.into, settings=settings, **own)
+    if stage == "groups":
+        from tahoe_engine.groups import sum_groups
+
+        return sum_groups(job.into, settings=settings, **own)
+    from tahoe_engine.contrasts import compute_contrasts
+
+    return compute_contrasts(job.into, settings=settings, **own)

@@ -199,8 +199,8 @@ CONTRASTS: Final = Table(
         Column(PLATE, "String", nullable=True),
         Column("n_cells_treated", "UInt64"),
         Column("n_cells_control", "UInt64"),
-        Column("n_wells_treated", "UInt32"),
-        Column("n_wells_control", "UInt32"),
+        Column("n_wells_treated", "UInt32", nullable=True),  # null where groups are not by well
+        Column("n_wells_control", "UInt32", nullable=True),
         Column("method", "String"),
         Column("df_residual", "Float64", nullable=True),
         Column("df_prior", "Float64", nullable=True),

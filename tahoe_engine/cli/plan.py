@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tahoe_engine.cli import options
+from tahoe_engine.cli.contrasts import make_contrasts_settings
 from tahoe_engine.cli.groups import Moved, make_groups_settings
 from tahoe_engine.cli.output import count, duration, print_facts, print_json, print_table, size
 from tahoe_engine.cli.progress import show_progress, tell_unknown
@@ -24,6 +25,9 @@ def register(app: typer.Typer) -> None:
     verbs = typer.Typer(help="Say what a command would do: units, bytes, memory, output.", no_args_is_help=True)
     verbs.command("cells", epilog="Example: tahoe plan cells demo/atlas --into demo/run --samples smp_1783")(plan_verb)
     verbs.command("groups", epilog="Example: tahoe plan groups --into demo/run")(plan_groups_verb)
+    verbs.command("contrasts", epilog="Example: tahoe plan contrasts --into demo/run --method welch")(
+        plan_contrasts_verb
+    )
     app.add_typer(verbs, name="plan", epilog="Example: tahoe plan cells demo/atlas")
 
 
@@ -79,6 +83,29 @@ def plan_groups_verb(
                 ("output", f"about {count(facts['output_rows'])} rows, {size(facts['output_bytes'])}"),
                 ("workers", f"{facts['workers']}, about {size(facts['memory_a_worker'])} each"),
                 ("time", f"about {duration(facts['cpu_seconds'])} of one core"),
+            ]
+        )
+    plan.require_fit()
+    return 0
+
+
+@options.with_settings_from(make_contrasts_settings)
+def plan_contrasts_verb(into: options.Into, *, settings: Settings, json: options.Json = False) -> int:
+    """Say what `tahoe contrasts` would do with the same options; refused (exit 64) if it cannot fit. Writes nothing."""
+    from tahoe_engine.contrasts import plan_contrasts
+
+    plan = plan_contrasts(into, settings=settings)
+    facts = plan.describe()
+    if json:
+        print_json(facts)
+    else:
+        print_facts(
+            [
+                ("contrasts", f"{count(facts['contrasts'])} by {facts['method']}"),
+                ("without control", facts["without_control"]),
+                ("units", f"{count(facts['units'])}, up to {facts['groups_a_unit']} groups each"),
+                ("output", f"about {count(facts['output_rows'])} rows, {size(facts['output_bytes'])}"),
+                ("workers", f"{facts['workers']}, about {size(facts['memory_a_worker'])} each"),
             ]
         )
     plan.require_fit()

@@ -23,6 +23,8 @@ WORDS = {
     "genes": "merging genes",
     "groups": "summing groups",
     "contrasts": "testing contrasts",
+    "choosing": "choosing cells",
+    "export": "writing parts",
 }
 UNITS = {"groups": "rows", "contrasts": "contrasts"}  # what is counted, where it is not cells
 DRAINING = "stopping: {0} units under way may end; stop once more to leave them"
@@ -54,18 +56,20 @@ def show_progress(*, quiet: bool, every: float) -> Iterator[Show]:
         yield _lines(every)
 
 
-def tell_unknown(unknown: dict[str, dict[str, list[str]]]) -> None:
+def tell_unknown(unknown: dict[str, dict[str, list[str]]], whose: str = "the joined tables have") -> None:
     """Say before the work which wanted names nobody knows.
 
     Parameters
     ----------
     unknown : dict
         For each filter: names, each with the nearest that are known.
+    whose : str
+        Who does not know them.
     """
     for key, names in unknown.items():
         for name, near in names.items():
             meant = f"; the nearest: {', '.join(near)}" if near else ""
-            text = f"tahoe: the joined tables have no {name!r} among their {key.replace('_', ' ')}{meant}"
+            text = f"tahoe: {whose} no {name!r} among their {key.replace('_', ' ')}{meant}"
             sys.stderr.write(escape_controls(text) + "\n")
 
 

@@ -7,14 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from tahoe_engine.cli import cells, groups, options
+from tahoe_engine.cli import cells, contrasts, groups, options
 from tahoe_engine.cli.cells import QUARANTINED
 from tahoe_engine.cli.output import print_json
 from tahoe_engine.cli.progress import show_progress, tell_unknown
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.toml", help="The job file.", show_default=False)]
 
-PRINTERS: dict[str, Any] = {"cells": cells.print_report, "groups": groups.print_report}
+PRINTERS: dict[str, Any] = {
+    "cells": cells.print_report,
+    "groups": groups.print_report,
+    "contrasts": contrasts.print_report,
+}
 
 
 def register(app: typer.Typer) -> None:

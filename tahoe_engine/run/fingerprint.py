@@ -12,7 +12,7 @@ def describe_build() -> dict[str, str]:
     -------
     dict
         Version by name: the engine, its core with the sources it was built of, Python, and the packages it computes
-        and talks with. Processors may differ: no number depends on them.
+        and talks with. Processors may differ: no sum depends on them, and a fit of contrasts in its last bits only.
 
     Examples
     --------

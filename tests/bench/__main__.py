@@ -10,13 +10,14 @@ import shutil
 from pathlib import Path
 
 from bench.atlas import ROWS_OF_A_SHARD, Atlas, make_atlas
+from bench.contrasts import compare_scanpy, find_planted, measure_contrasts
 from bench.groups import DESIGN, check_agreement, compare_group_memory, compare_groups, fill_groups
 from bench.peers import compare_peers, compare_results
 from bench.protocol import measure_cost, measure_replay
 from bench.report import write_report
 from bench.scale import compare_memory, compare_workers, rehearse, schedule_nothing
 
-BENCHMARKS = ("peers", "groups", "scaling", "memory", "scheduling", "protocol", "rehearsal")
+BENCHMARKS = ("peers", "groups", "contrasts", "scaling", "memory", "scheduling", "protocol", "rehearsal")
 SHARDS_OF_TAHOE = 3388
 
 
@@ -58,12 +59,9 @@ def main() -> None:
     only = [name for name in asked.only.split(",") if name]
     chosen = BENCHMARKS if asked.benchmark == "all" else (asked.benchmark,)
     if "peers" in chosen:
-        rows = compare_peers(atlas, place, few=asked.few, repeat=asked.repeat, only=only)
-        write_report(asked.results, "peers", sizes | {"few": asked.few, "repeat": asked.repeat}, rows)
-        if differing := compare_results(place):
-            raise SystemExit("these do not agree with the engine:\n" + "\n".join(differing))
+        report_peers(asked, atlas, place, only)
     if "groups" in chosen:
-        measure_groups(asked, atlas, place, only)
+        report_groups(asked, atlas, place, only)
     if "scaling" in chosen:
         rows = compare_workers(atlas, place, shards=asked.links, repeat=asked.repeat, stats=asked.stats)
         write_report(asked.results, "scaling", sizes | {"links": asked.links, "stats": asked.stats}, rows)
@@ -79,12 +77,23 @@ def main() -> None:
     if "rehearsal" in chosen:
         rows = rehearse(atlas, place, shards=asked.names, workers=asked.workers, stats=asked.stats)
         write_report(asked.results, "rehearsal", sizes | {"stats": asked.stats}, rows)
+    if "contrasts" in chosen:
+        report_contrasts(asked, place)
     shutil.rmtree(place)
     if asked.smoke:
         print("\nEverything runs and agrees. At this size the figures themselves mean nothing.")
 
 
-def measure_groups(asked: argparse.Namespace, atlas: Atlas, place: Path, only: list[str]) -> None:
+def report_peers(asked: argparse.Namespace, atlas: Atlas, place: Path, only: list[str]) -> None:
+    """Cells and genes, beside others."""
+    rows = compare_peers(atlas, place, few=asked.few, repeat=asked.repeat, only=only)
+    sizes = {"shards": asked.shards, "rows": asked.rows, "few": asked.few, "repeat": asked.repeat}
+    write_report(asked.results, "peers", sizes, rows)
+    if differing := compare_results(place):
+        raise SystemExit("these do not agree with the engine:\n" + "\n".join(differing))
+
+
+def report_groups(asked: argparse.Namespace, atlas: Atlas, place: Path, only: list[str]) -> None:
     """Sums by group and gene; tiny ones are only compared."""
     design = (*DESIGN, "--lines", "5") if asked.smoke else DESIGN
     plate = make_atlas(asked.results, shards=asked.shards, rows=asked.rows, name="groups", design=design)
@@ -97,6 +106,18 @@ def measure_groups(asked: argparse.Namespace, atlas: Atlas, place: Path, only: l
     rows = fill_groups(plate, place, times=asked.times)
     write_report(asked.results, "groups-filled", sizes | {"times": asked.times}, rows)
     write_report(asked.results, "groups-memory", sizes, compare_group_memory([plate, atlas], place))
+
+
+def report_contrasts(asked: argparse.Namespace, place: Path) -> None:
+    """Both methods on made-up moments, beside scanpy, and what they find of what was planted."""
+    tiny = {"lines": 2, "wells": 6, "genes": 500} if asked.smoke else {}
+    # Clusters take seconds to start.
+    rows = measure_contrasts(place, workers=(0,) if asked.smoke else (0, 2), **tiny)
+    write_report(asked.results, "contrasts", tiny, rows)
+    beside = {"treatments": 3, "cells": 50, "genes": 500} if asked.smoke else {}
+    write_report(asked.results, "contrasts-scanpy", beside, compare_scanpy(place, **beside))
+    cells = {"cells": 1_000} if asked.smoke else {}
+    write_report(asked.results, "contrasts-planted", cells, find_planted(place, **cells))
 
 
 if __name__ == "__main__":

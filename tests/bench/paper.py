@@ -52,7 +52,7 @@ def write_paper_run(folder: Path) -> int:
         {"name": name, "size": SHARD_BYTES, "footer_digest": "paper", "sha256": None, "rows": receipt["cells"]["rows"]}
         for name, receipt in receipts
     ]
-    rows = sum(part["rows"] for part in parts)
+    rows = sum(int(part["rows"]) for part in parts)
     joined = load_joined(None, None)
     with hold_run(folder) as layout:
         tables = copy_joined(joined, layout)

@@ -28,8 +28,18 @@ CELLS = 900
 @pytest.fixture(scope="module")
 def atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("groups") / "atlas"
-    sizes = {"shard_rows": 250, "row_group_rows": 40, "sublibrary_cells": 9_600}
-    write_atlas(folder, plates=(4, 6), wells=4, lines=5, cells=CELLS, seed=2, median_counts=400.0, **sizes)
+    write_atlas(
+        folder,
+        plates=(4, 6),
+        wells=4,
+        lines=5,
+        cells=CELLS,
+        seed=2,
+        median_counts=400.0,
+        shard_rows=250,
+        row_group_rows=40,
+        sublibrary_cells=9_600,
+    )
     return folder
 
 
@@ -57,7 +67,7 @@ def groups_of(run: Path) -> dict[str, bytes]:
 def read_cells(atlas: Path) -> pl.DataFrame:
     """Every entry of every cell, with the marker gone: a row an entry."""
     shards = [
-        pl.from_arrow(pq.read_table(path)).with_row_index("row").with_columns(pl.lit(path.stem).alias("shard"))
+        pl.read_parquet(path).with_row_index("row").with_columns(pl.lit(path.stem).alias("shard"))
         for path in sorted((atlas / "data").glob("*.parquet"))
     ]
     long = pl.concat(shards).explode("genes", "expressions")
