@@ -9,32 +9,34 @@ import argparse
 import shutil
 from pathlib import Path
 
-from bench.atlas import ROWS_OF_A_SHARD, make_atlas
+from bench.atlas import ROWS_OF_A_SHARD, Atlas, make_atlas
 from bench.contrasts import compare_scanpy, find_planted, measure_contrasts
+from bench.groups import DESIGN, check_agreement, compare_group_memory, compare_groups, fill_groups
 from bench.peers import compare_peers, compare_results
 from bench.protocol import measure_cost, measure_replay
 from bench.report import write_report
 from bench.scale import compare_memory, compare_workers, rehearse, schedule_nothing
 
-BENCHMARKS = ("peers", "scaling", "memory", "scheduling", "protocol", "rehearsal", "contrasts")
+BENCHMARKS = ("peers", "groups", "contrasts", "scaling", "memory", "scheduling", "protocol", "rehearsal")
 SHARDS_OF_TAHOE = 3388
 
 
 def read_arguments() -> argparse.Namespace:
     """Sizes; the defaults are those of docs/benchmarks.md."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("benchmark", choices=[*BENCHMARKS, "all"], nargs="?", default="peers")
+    parser.add_argument("benchmark", choices=[*BENCHMARKS, "all"], nargs="?", help="default: peers; all with --smoke")
     parser.add_argument("--shards", type=int, default=12, help="shards of the made-up atlas")
-    parser.add_argument("--few", type=int, default=3, help="shards that are subtracted in `peers`")
+    parser.add_argument("--few", type=int, default=3, help="shards that are subtracted in `peers` and `groups`")
     parser.add_argument("--rows", type=int, default=ROWS_OF_A_SHARD, help="cells a shard")
     parser.add_argument("--repeat", type=int, default=3, help="turns; the median is told")
+    parser.add_argument("--times", type=int, default=8, help="links to each shard in `groups`: 1,100 cells a group")
     parser.add_argument("--links", type=int, default=128, help="shards of `scaling`")
     parser.add_argument(
         "--names", type=int, default=SHARDS_OF_TAHOE, help="shards of `scheduling`, `protocol`, `rehearsal`"
     )
     parser.add_argument("--workers", type=int, default=2, help="workers of `scheduling` and `rehearsal`")
     parser.add_argument("--stats", default="all", help="what `scaling`, `memory` and `rehearsal` compute")
-    parser.add_argument("--only", default="", help="contestants of `peers`, comma-separated")
+    parser.add_argument("--only", default="", help="contestants of `peers` and `groups`, comma-separated")
     parser.add_argument("--results", type=Path, default=Path("bench-results"))
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does everything run, and agree?")
     asked = parser.parse_args()
@@ -42,7 +44,8 @@ def read_arguments() -> argparse.Namespace:
         tiny = {"shards": 3, "few": 1, "rows": 200, "repeat": 1, "links": 4, "names": 12, "stats": "all"}
         for name, value in tiny.items():
             setattr(asked, name, value)
-        asked.benchmark, asked.results = "all", asked.results / "smoke"
+        asked.benchmark, asked.results = asked.benchmark or "all", asked.results / "smoke"
+    asked.benchmark = asked.benchmark or "peers"
     return asked
 
 
@@ -53,13 +56,12 @@ def main() -> None:
     place.mkdir(parents=True, exist_ok=True)
     atlas = make_atlas(asked.results, shards=asked.shards, rows=asked.rows)
     sizes = {"shards": asked.shards, "rows": asked.rows}
+    only = [name for name in asked.only.split(",") if name]
     chosen = BENCHMARKS if asked.benchmark == "all" else (asked.benchmark,)
     if "peers" in chosen:
-        only = [name for name in asked.only.split(",") if name]
-        rows = compare_peers(atlas, place, few=asked.few, repeat=asked.repeat, only=only)
-        write_report(asked.results, "peers", sizes | {"few": asked.few, "repeat": asked.repeat}, rows)
-        if differing := compare_results(place):
-            raise SystemExit("these do not agree with the engine:\n" + "\n".join(differing))
+        report_peers(asked, atlas, place, only)
+    if "groups" in chosen:
+        report_groups(asked, atlas, place, only)
     if "scaling" in chosen:
         rows = compare_workers(atlas, place, shards=asked.links, repeat=asked.repeat, stats=asked.stats)
         write_report(asked.results, "scaling", sizes | {"links": asked.links, "stats": asked.stats}, rows)
@@ -76,15 +78,46 @@ def main() -> None:
         rows = rehearse(atlas, place, shards=asked.names, workers=asked.workers, stats=asked.stats)
         write_report(asked.results, "rehearsal", sizes | {"stats": asked.stats}, rows)
     if "contrasts" in chosen:
-        tiny = {"lines": 2, "wells": 6, "genes": 500} if asked.smoke else {}
-        write_report(asked.results, "contrasts", tiny, measure_contrasts(place, **tiny))
-        beside = {"treatments": 3, "cells": 50, "genes": 500} if asked.smoke else {}
-        write_report(asked.results, "contrasts-scanpy", beside, compare_scanpy(place, **beside))
-        cells = {"cells": 1_000} if asked.smoke else {}
-        write_report(asked.results, "contrasts-planted", cells, find_planted(place, **cells))
+        report_contrasts(asked, place)
     shutil.rmtree(place)
     if asked.smoke:
         print("\nEverything runs and agrees. At this size the figures themselves mean nothing.")
+
+
+def report_peers(asked: argparse.Namespace, atlas: Atlas, place: Path, only: list[str]) -> None:
+    """Cells and genes, beside others."""
+    rows = compare_peers(atlas, place, few=asked.few, repeat=asked.repeat, only=only)
+    sizes = {"shards": asked.shards, "rows": asked.rows, "few": asked.few, "repeat": asked.repeat}
+    write_report(asked.results, "peers", sizes, rows)
+    if differing := compare_results(place):
+        raise SystemExit("these do not agree with the engine:\n" + "\n".join(differing))
+
+
+def report_groups(asked: argparse.Namespace, atlas: Atlas, place: Path, only: list[str]) -> None:
+    """Sums by group and gene; tiny ones are only compared."""
+    design = (*DESIGN, "--lines", "5") if asked.smoke else DESIGN
+    plate = make_atlas(asked.results, shards=asked.shards, rows=asked.rows, name="groups", design=design)
+    if asked.smoke:
+        check_agreement(plate, place)
+        return
+    sizes = {"shards": asked.shards, "rows": asked.rows}
+    rows = compare_groups(plate, place, few=asked.few, repeat=asked.repeat, only=only)
+    write_report(asked.results, "groups", sizes | {"few": asked.few, "repeat": asked.repeat}, rows)
+    rows = fill_groups(plate, place, times=asked.times)
+    write_report(asked.results, "groups-filled", sizes | {"times": asked.times}, rows)
+    write_report(asked.results, "groups-memory", sizes, compare_group_memory([plate, atlas], place))
+
+
+def report_contrasts(asked: argparse.Namespace, place: Path) -> None:
+    """Both methods on made-up moments, beside scanpy, and what they find of what was planted."""
+    tiny = {"lines": 2, "wells": 6, "genes": 500} if asked.smoke else {}
+    # Clusters take seconds to start.
+    rows = measure_contrasts(place, workers=(0,) if asked.smoke else (0, 2), **tiny)
+    write_report(asked.results, "contrasts", tiny, rows)
+    beside = {"treatments": 3, "cells": 50, "genes": 500} if asked.smoke else {}
+    write_report(asked.results, "contrasts-scanpy", beside, compare_scanpy(place, **beside))
+    cells = {"cells": 1_000} if asked.smoke else {}
+    write_report(asked.results, "contrasts-planted", cells, find_planted(place, **cells))
 
 
 if __name__ == "__main__":

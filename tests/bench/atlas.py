@@ -33,16 +33,18 @@ class Atlas:
         return self.folder / "metadata" / "gene_metadata.parquet"
 
 
-def make_atlas(cache: Path, *, shards: int, rows: int) -> Atlas:
+def make_atlas(
+    cache: Path, *, shards: int, rows: int, name: str = "atlas", design: tuple[str, ...] = ("--plates", "4,6")
+) -> Atlas:
     """Make shards of so many rows, or take those an earlier run made."""
-    atlas = Atlas(cache / f"atlas-{shards}x{rows}", rows)
+    atlas = Atlas(cache / f"{name}-{shards}x{rows}", rows)
     if len(atlas.shards) != shards:
         shutil.rmtree(atlas.folder, ignore_errors=True)
         unfinished = atlas.folder.with_name(atlas.folder.name + ".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         made = run_tahoe(
-            *("synth", unfinished, "--plates", "4,6", "--seed", "1"),
-            *("--cells", str(shards * rows), "--shard-rows", str(rows)),
+            *("synth", unfinished),
+            *(*design, "--seed", "1", "--cells", str(shards * rows), "--shard-rows", str(rows)),
             timeout=7200,
         )
         if made.code != 0:

@@ -30,7 +30,9 @@ GROUP_ROWS = 131_072  # as the core's parts
 PLANTED = ("--plates", "6", "--wells", "5", "--lines", "A-172", "--seed", "3", "--drug-genes", "1")
 
 
-def measure_contrasts(place: Path, *, lines: int = 11, wells: int = 96, genes: int = 20_000) -> list[Result]:
+def measure_contrasts(
+    place: Path, *, lines: int = 11, wells: int = 96, genes: int = 20_000, workers: tuple[int, ...] = (0, 2)
+) -> list[Result]:
     """Both methods over a plate of made-up moments: 11 lines and 94 treatments are 1,034 contrasts."""
     into = place / "moments"
     shutil.rmtree(into, ignore_errors=True)
@@ -40,8 +42,8 @@ def measure_contrasts(place: Path, *, lines: int = 11, wells: int = 96, genes: i
     found: list[Result] = []
     for method in ("welch", "limma"):
         parts: dict[str, bytes] = {}
-        for workers in ("0", "2"):
-            done = _compute(into, "--method", method, "--workers", workers)
+        for n in workers:
+            done = _compute(into, "--method", method, "--workers", str(n))
             facts = json.loads(done.stdout)
             manifest = (into / "contrasts/_MANIFEST.json").read_bytes()
             if parts.setdefault(method, manifest) != manifest:
@@ -49,7 +51,7 @@ def measure_contrasts(place: Path, *, lines: int = 11, wells: int = 96, genes: i
             found.append(
                 {
                     "method": method,
-                    "workers": int(workers),
+                    "workers": n,
                     "contrasts": facts["n_contrasts"],
                     "rows": facts["result_rows"],
                     "wall s": done.seconds,
