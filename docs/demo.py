@@ -55,6 +55,24 @@ def show(run: Path, title: str) -> None:
     print(f"the tables: {run / 'cells'}/*.parquet and {run / 'genes' / 'genes.parquet'}")
 
 
+def show_contrasts(run: Path) -> None:
+    """Print the genes that the strongest contrasts moved most."""
+    import polars as pl
+
+    import tahoe_engine as te
+
+    tables = te.Run(run)
+    index = tables.table("contrasts").select("contrast_id", "drug", "dose_um", "cell_line_id", "plate")
+    genes = tables.table("genes").select("gene", "gene_symbol")
+    hits = tables.table("contrasts/results").drop("plate").filter(pl.col("pvals_adj") < 0.05)  # noqa: PLR2004 - as usual
+    best = hits.sort("pvals").head(10).join(index, on="contrast_id").join(genes, on="gene").sort("pvals")
+    best = best.with_columns((-pl.col("pvals_adj").log10()).alias("-log10 pvals_adj"))
+    columns = ("drug", "dose_um", "cell_line_id", "plate", "gene_symbol", "logfoldchanges", "-log10 pvals_adj")
+    with pl.Config(tbl_rows=10, tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True, float_precision=3):
+        print("\ncontrasts: the ten changes that are surest, each against DMSO_TF of its plate and line")
+        print(best.select(columns).collect())
+
+
 def main() -> None:
     """Run the demonstration; what an earlier one left is removed first."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -66,6 +84,8 @@ def main() -> None:
     atlas, runs = asked.into / "atlas", {"a made-up atlas": asked.into / "run"}
     tahoe("synth", atlas, *ATLAS.split())
     tahoe("cells", atlas, "--into", asked.into / "run")
+    tahoe("groups", "--into", asked.into / "run")
+    tahoe("contrasts", "--into", asked.into / "run")
     five = asked.shared / "tahoe" / "five_real_cells.parquet"
     if five.is_file():
         runs["five real cells of Tahoe-100M"] = asked.into / "five_real_cells"
@@ -74,6 +94,7 @@ def main() -> None:
         print(f"\n{five} is not there: only the made-up atlas is shown")
     for title, run in runs.items():
         show(run, title)
+    show_contrasts(asked.into / "run")
 
 
 if __name__ == "__main__":
