@@ -85,6 +85,7 @@ class Launch:
                 name=anchor.name,
                 key=digest_of([key, anchor.name, rank, places, anchor.n_cells]),
                 n_cells=anchor.n_cells,
+                plate=anchor.plate,
             )
             for rank, anchor in enumerate(plan.anchors)
         }
@@ -164,21 +165,26 @@ class Launch:
                 if isinstance(outcome.error, FetchError):
                     deferred.add(unit, outcome.error)
                 elif outcome.error is not None:
-                    raise _judge(unit, outcome.error)
+                    raise self._judge(unit, outcome.error)
                 else:
                     deferred.reached()
                     yield unit, outcome.receipt or {}
 
-
-def _judge(unit: GroupsUnit, error: BaseException) -> BaseException:
-    """Say what an error of a unit means: no group may lack cells, so that nothing is set aside here."""
-    if isinstance(error, ShardError) and error.code in CHANGED:
-        return StageError(
-            f"{error}. Its cells were scanned from another file: put that back, name its place with --source, or run "
-            "`tahoe cells --accept-changed-inputs` and this again. Nothing is published"
-        )
-    if isinstance(error, ShardError):
-        return BadDataError(f"{error}. The cells were counted from this shard before; nothing is published")
-    if isinstance(error, WorkerDiedError):
-        return BadDataError(f"{unit.parts[0].name} and {len(unit.parts) - 1} more: {error}. Nothing is published")
-    return error
+    def _judge(self, unit: GroupsUnit, error: BaseException) -> BaseException:
+        """Say what an error of a unit means: no group may lack cells, so that nothing is set aside here."""
+        if isinstance(error, ShardError) and error.code in CHANGED:
+            return StageError(
+                f"{error}. Its cells were scanned from another file: put that back, name its place with --source, or "
+                "run `tahoe cells --accept-changed-inputs` and this again. Nothing is published"
+            )
+        if isinstance(error, ShardError):
+            checked = self.plan.cells.get("tokens_checked", True)
+            why = "" if checked else ": `--stats summary` looks at no gene, so that this was not seen"
+            return BadDataError(
+                f"{error}. Its cells were counted by `tahoe cells` all the same{why}. Scan them again with --stats qc, "
+                "which sets such a shard aside (or with --bad-rows reject such rows), then run this again with --new. "
+                "Nothing is published"
+            )
+        if isinstance(error, WorkerDiedError):
+            return BadDataError(f"{unit.parts[0].name} and {len(unit.parts) - 1} more: {error}. Nothing is published")
+        return error

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from tahoe_engine.errors import ShardError, StageError
 from tahoe_engine.groups.anchors import Value, choose_anchor
-from tahoe_engine.run import Layout, commit_part, keep_receipt, read_plate, require_newest
+from tahoe_engine.run import Layout, commit_part, keep_receipt, require_newest
 from tahoe_engine.run.layout import flatten
 from tahoe_engine.schema import DRUG, PLATE
 from tahoe_engine.source import KeptTails, fetch_rows, place_error
@@ -76,6 +76,8 @@ class Part:
         Name and identity of the part.
     n_cells : int
         Cells it must have.
+    plate : str or None
+        That all of them must be of.
     """
 
     value: Value
@@ -83,6 +85,7 @@ class Part:
     name: str
     key: str
     n_cells: int
+    plate: str | None
 
 
 @dataclass(frozen=True)
@@ -230,8 +233,7 @@ def _write_parts(unit: GroupsUnit, layout: Layout, sums: Any, tables: list[pl.Da
         found = own["n_cells"].sum()
         if found != part.n_cells:
             raise StageError(f"{part.name}: {found} cells, {part.n_cells} planned; run `tahoe cells` again")
-        plate = read_plate(part.name)
-        if plate is not None and own.filter(pl.col(PLATE).ne_missing(plate)).height:
+        if part.plate is not None and own.filter(pl.col(PLATE).ne_missing(part.plate)).height:
             raise StageError(f"{part.name}: it has cells of other plates than planned; run `tahoe groups --new`")
         numbers = own["place"].cast(pl.Int64) + part.rank * len(unit.work.rest)
         temporary = layout.temporary / f"{flatten(part.name)}.{uuid4().hex}.moments"

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 KEY = "plate="
 NOTHING = "__HIVE_DEFAULT_PARTITION__"  # as Hive, and whoever reads its folders, spells null
 EMPTY = "%"  # quoting never gives a lone percent sign
-LONGEST = 120  # of a quoted name; file systems end at 255
+LONGEST = 80  # of a quoted name: two of them, hashes and a suffix stay below the 255 bytes that file systems allow
 
 
 def name_part(plate: str | None, name: str | None) -> str:
@@ -45,7 +45,7 @@ def read_plate(part: str) -> str | None:
     Returns
     -------
     str or None
-        None where the part is of several plates, or of none that is told.
+        None where the part is of several plates, or of none that is told; of a name that was cut, what is left of it.
 
     Examples
     --------

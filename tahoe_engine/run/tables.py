@@ -83,7 +83,7 @@ class Run:
         import polars as pl
 
         stage, _, inner = name.partition("/")
-        if inner and PARTITIONED.get(stage) != inner:
+        if stage not in TABLES or (inner and PARTITIONED.get(stage) != inner):
             raise StageError(f"no table {name!r}; there is {', '.join(TABLES)}")
         manifest = read_published(self._layout, stage)
         # A part without rows says nothing, and thousands of them would be opened for it.

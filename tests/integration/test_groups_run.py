@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
 
 import tahoe_engine as te
@@ -268,21 +266,3 @@ def test_without_finished_cells_there_are_no_groups(atlas: Path, tmp_path: Path)
 def test_a_key_that_is_none_is_a_wrong_setting() -> None:
     with pytest.raises(ConfigError, match="'gene' is no key"):
         settings('groups.by=["gene"]')
-
-
-def test_lines_and_streams_are_summed_as_their_parquet(atlas: Path, run: Path, tmp_path: Path) -> None:
-    sum_groups(run, settings=settings())
-    lines = tmp_path / "cells.jsonl"
-    with lines.open("w") as file:
-        for path in sorted((atlas / "data").glob("*.parquet")):
-            file.writelines(json.dumps(row) + "\n" for row in pq.read_table(path).to_pylist())
-    other = tmp_path / "lines"
-    source = load_settings(
-        overrides=["workers.count=0", "source.rows_a_unit=300", f'source.metadata="{atlas}/metadata"']
-    )
-    te.scan_cells(lines, other, settings=source)
-    sum_groups(other, settings=source)
-    one, two = groups_of(run), groups_of(other)
-    assert {n: b for n, b in one.items() if n.endswith(".parquet")} == {
-        n: b for n, b in two.items() if n.endswith(".parquet")
-    }
