@@ -37,16 +37,31 @@ def inspect(run: RunFolder, json: options.Json = False) -> int:
     return 0
 
 
+NONE = ([], "")  # settings that say nothing
+COUNTED = ("n_groups", "n_cells", "n_contrasts", "n_without_control")
+
+
 def _print_stage(stage: str, found: dict[str, Any]) -> None:
     sys.stdout.write(f"{stage}\n")
-    settings = found.get("settings", {}).get("cells", {})
+    # A table that comes of another stage, as that of the genes, has the settings of that one.
+    given = found.get("settings", {})
+    settings = given.get(stage, given.get("cells", {}))
     print_facts(
         [
             ("  parts", f"{count(found['parts'])}, {count(found['table_rows'])} rows, {size(found['bytes'])}"),
             ("  digest", found["digest"]),
             ("  core", found.get("core")),
             ("  format", found["format_version"]),
-            ("  settings", ", ".join(f"{name}={value}" for name, value in settings.items() if value not in ([], ""))),
+            (
+                "  settings",
+                ", ".join(f"{name}={_spell(value)}" for name, value in settings.items() if value not in ([], "")),
+            ),
+            *(
+                (f"  {name.replace('_', ' ')}", found.get(name))
+                for name in ("n_groups", "n_cells", "n_contrasts", "n_without_control")
+            ),
+            *((f"  of {needed}", digest) for needed, digest in found.get("needs", {}).items()),
+            *((f"  flagged {name}", number) for name, number in found.get("flags", {}).items()),
             *((f"  rows {name}", number) for name, number in found.get("rows", {}).items()),
             *((f"  filtered by {name}", number) for name, number in found.get("filtered", {}).items()),
             *((f"  rejected for {name}", number) for name, number in found.get("rejected", {}).items()),
@@ -54,6 +69,10 @@ def _print_stage(stage: str, found: dict[str, Any]) -> None:
         ]
     )
     _print_quarantined(found.get("quarantined", []))
+
+
+def _spell(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _print_quarantined(records: list[dict[str, Any]]) -> None:

@@ -30,7 +30,8 @@ LARGEST_ID = 2**31 - 1
 BASE_MEMORY = 200 << 20  # a worker with Polars, the joined tables and the keys of a block's cells
 PART_BYTES_A_ROW = 36  # of a part, zstd; measured, see docs/benchmarks.md
 ROW_BYTES = 130  # of a part before it is written
-CELLS_A_SECOND = 60_000  # of one core; measured, see docs/benchmarks.md
+# Of one core: cells read and added, and rows of moments written; measured, see docs/benchmarks.md.
+CELLS_A_SECOND, ROWS_A_SECOND = 50_000, 3_300_000
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class GroupsPlan:
             "memory_a_worker": self.memory(),
             "output_rows": self.output_rows(),
             "output_bytes": self.output_rows() * PART_BYTES_A_ROW,
-            "cpu_seconds": round(read / CELLS_A_SECOND),
+            "cpu_seconds": round(read / CELLS_A_SECOND + self.output_rows() / ROWS_A_SECOND),
         }
 
     def require_fit(self) -> None:

@@ -14,7 +14,10 @@ from tahoe_engine.run.shape import QUARANTINE_KEYS
 if TYPE_CHECKING:
     from os import PathLike
 
-SHOWN = ("settings", "core", "metadata", "rows", "filtered", "rejected", "warnings", "wanted", "quarantined")
+SHOWN = (
+    *("settings", "core", "metadata", "rows", "filtered", "rejected", "warnings", "wanted", "quarantined"),
+    *("needs", "n_groups", "n_cells", "n_contrasts", "n_without_control", "flags", "meaning", "versions"),
+)
 
 
 def describe_run(path: str | PathLike[str]) -> dict[str, Any]:
