@@ -66,6 +66,7 @@ class _Receipt(TypedDict):
 
     ``sample_runs`` are runs of kept rows of one sample: plate, name, the first row, one past the last, the kept rows
     among them. A run goes on over rows left out in between. Null beyond 4,096 runs. ``cell_lines`` counts kept rows.
+    ``sample_lines`` tells which lines the kept rows of a sample have: hexadecimal, the last bit the first of them.
     """
 
     rows_in: int
@@ -81,6 +82,7 @@ class _Receipt(TypedDict):
     wanted_rows: dict[str, dict[str, int]]
     sample_runs: list[tuple[str, str, int, int, int]] | None
     cell_lines: dict[str, int]
+    sample_lines: dict[str, str]
     cells: _Part
     genes: _Part | None
 

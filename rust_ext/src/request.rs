@@ -88,6 +88,9 @@ pub struct Receipt {
     pub sample_runs: Option<Vec<SampleRun>>,
     /// Kept rows by `cell_line_id`.
     pub cell_lines: Vec<(String, u64)>,
+    /// Which lines the kept rows of each sample have: hexadecimal, a bit a line in the order of [`Self::cell_lines`].
+    /// Empty where runs are not told.
+    pub sample_lines: Vec<(String, String)>,
     /// The part of `cells/`.
     pub cells: Option<PartFacts>,
     /// The gene sums.

@@ -20,7 +20,7 @@ use crate::partials::gene_table;
 use crate::request::{KEYS, MOST_RUNS, Receipt, ScanRequest, Stats, Tables};
 use crate::store::{LocalFile, Store};
 use crate::table::write_part;
-use crate::texts::Category;
+use crate::texts::{Category, pair_values};
 
 /// Rows taken at once.
 const BATCH_ROWS: usize = 512;
@@ -180,6 +180,9 @@ impl<'a> Scan<'a> {
         };
         receipt.sample_runs = (self.runs.len() <= MOST_RUNS).then(|| self.runs.iter().map(told).collect());
         receipt.cell_lines = line.kept_rows();
+        if receipt.sample_runs.is_some() {
+            receipt.sample_lines = pair_values(&sample, &line, MOST_RUNS);
+        }
         let cells = self.columns.into_table(request.shard, [plate, sample, drug, line, moa], request.joins);
         let genes = self.genes.map(|genes| gene_table(&genes.finish(), request.vocabulary));
         Tables { receipt, cells, genes }

@@ -109,6 +109,40 @@ impl Category {
     }
 }
 
+/// Which values of `other` the kept rows of each value of `one` have: hexadecimal, a bit a value, the last bit the first
+/// of [`Category::kept_rows`]. Nothing where there are more than `most`.
+#[must_use]
+pub fn pair_values(one: &Category, other: &Category, most: usize) -> Vec<(String, String)> {
+    let order = other.kept_rows();
+    if order.len() > most {
+        return vec![];
+    }
+    let places: Vec<usize> = other
+        .names
+        .iter()
+        .map(|name| order.binary_search_by(|(known, _)| known.cmp(name)).unwrap_or(usize::MAX))
+        .collect();
+    let mut masks = vec![Vec::new(); one.names.len()];
+    for (row, code) in one.kept.iter().zip(&other.kept) {
+        let place = places.get(*code as usize).copied().unwrap_or(usize::MAX);
+        if let Some(mask) = masks.get_mut(*row as usize)
+            && place < order.len()
+        {
+            if mask.is_empty() {
+                mask.resize(order.len().div_ceil(4), 0_u8);
+            }
+            if let Some(digit) = mask.get_mut(place / 4) {
+                *digit |= 1 << (place % 4);
+            }
+        }
+    }
+    let spell = |mask: &Vec<u8>| {
+        mask.iter().rev().filter_map(|digit| char::from_digit(u32::from(*digit), 16)).collect::<String>()
+    };
+    let there = one.names.iter().zip(&masks).filter(|(_, mask)| !mask.is_empty());
+    there.map(|(name, mask)| (name.clone(), spell(mask))).collect()
+}
+
 fn not_utf8(text: &[u8]) -> Defect {
     let shown = text.get(..32).unwrap_or(text).escape_ascii();
     Defect::new(Code::Utf8, format!("a text that is not UTF-8: \"{shown}\""))

@@ -37,7 +37,7 @@ def inspect(run: RunFolder, json: options.Json = False) -> int:
     return 0
 
 
-NONE = ([], "")  # settings that say nothing
+NONE: tuple[object, ...] = ([], "")  # settings that say nothing
 COUNTED = ("n_groups", "n_cells", "n_contrasts", "n_without_control")
 
 

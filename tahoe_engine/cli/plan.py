@@ -73,7 +73,7 @@ def plan_groups_verb(
     else:
         print_facts(
             [
-                ("groups", f"at most {count(facts['groups_at_most'])} by {', '.join(facts['by'])}"),
+                ("groups", f"{count(facts['groups'])} by {', '.join(facts['by'])}"),
                 ("cells", facts["cells"]),
                 ("parts", f"{count(facts['parts'])}, one a {facts['part_of']}"),
                 ("units", f"{count(facts['units'])}, up to {facts['parts_a_unit']} parts each"),

@@ -43,12 +43,20 @@ class Anchor:
         Kept cells.
     masks : dict of str to int
         By shard: a bit for each row group that holds one of its cells.
+    places : int
+        A bit for each combination of the other keys that one of its cells has: its groups.
     """
 
     value: Value
     plate: str | None
     n_cells: int
     masks: dict[str, int] = field(repr=False)
+    places: int = 1
+
+    @property
+    def n_groups(self) -> int:
+        """Number of its groups."""
+        return self.places.bit_count()
 
     @property
     def name(self) -> str:
@@ -124,12 +132,20 @@ def locate_runs(
     masks: dict[str, dict[str, int]] = {}
     cells: dict[str, int] = {}
     plates: dict[str, str | None] = {}
-    lines: set[str] = set()
+    lines = {line for receipt in receipts.values() for line in receipt.get("cell_lines") or ()}
+    order = sorted(lines, key=natural)
+    places: dict[str, int] = {}
     for shard, receipt in receipts.items():
-        runs, there = receipt.get("sample_runs"), receipt.get("cell_lines")
-        if runs is None or there is None or any(len(run) != RUN for run in runs):
+        runs, there = receipt.get("sample_runs"), receipt.get("sample_lines")
+        if runs is None or there is None or any(len(run) != RUN or run[1] not in there for run in runs):
             return None
-        lines.update(there)
+        own_order = sorted(receipt["cell_lines"])
+        spread = None if own_order == order else [1 << order.index(line) for line in own_order]
+        for sample, digits in there.items():
+            bits = int(digits, 16)
+            if spread is not None:
+                bits = sum(place for at, place in enumerate(spread) if bits >> at & 1)
+            places[sample] = places.get(sample, 0) | bits
         ends = list(accumulate(recorded[shard].row_groups))
         for plate, sample, first, end, kept in runs:
             # A name that two plates use is of neither.
@@ -137,8 +153,8 @@ def locate_runs(
             own = masks.setdefault(sample, {})
             own[shard] = own.get(shard, 0) | _mask(ends, first, end)
             cells[sample] = cells.get(sample, 0) + kept
-    anchors = [Anchor(sample, plates[sample], cells[sample], masks[sample]) for sample in sorted(masks, key=natural)]
-    return anchors, sorted(lines, key=natural)
+    samples = sorted(masks, key=natural)
+    return [Anchor(one, plates[one], cells[one], masks[one], places[one]) for one in samples], order
 
 
 def locate_cells(
@@ -174,13 +190,14 @@ def locate_cells(
     masks: dict[Value, dict[str, int]] = {}
     cells: dict[Value, int] = {}
     plates: dict[Value, set[str]] = {}
-    rest: set[tuple[Value, ...]] = set()
+    pairs: dict[Value, set[tuple[Value, ...]]] = {}
     for shard, path in parts:
         try:
             table = pl.read_parquet(path, columns=list(dict.fromkeys([*by, PLATE, "row"])))
         except (OSError, pl.exceptions.PolarsError) as error:
             raise StageError(f"{path}: cannot be read ({error}); run `tahoe cells` again") from error
-        rest.update(table.select(others).unique().rows() if others else [()])
+        for value, *values in table.select(anchor, *others).unique().rows():
+            pairs.setdefault(value, set()).add(tuple(values))
         ends = pl.Series(list(accumulate(recorded[shard].row_groups)), dtype=pl.Int64)
         found = table.select(
             pl.col(anchor).alias("anchor"),
@@ -192,14 +209,14 @@ def locate_cells(
             own[shard] = own.get(shard, 0) | 1 << group
             cells[value] = cells.get(value, 0) + number
             plates.setdefault(value, set()).add(plate)
-    whole = anchor in {SAMPLE, PLATE}
-    return (
-        [
-            Anchor(value, next(iter(plates[value])) if whole and len(plates[value]) == 1 else None, n, masks[value])
-            for value, n in sorted(cells.items(), key=lambda item: natural(item[0]))
-        ],
-        sorted(rest, key=lambda values: tuple(map(natural, values))),
-    )
+    rest = sorted(set().union(*pairs.values()), key=lambda values: tuple(map(natural, values)))
+    place = {values: at for at, values in enumerate(rest)}
+    anchors = []
+    for value in sorted(cells, key=natural):
+        plate = next(iter(plates[value])) if anchor in {SAMPLE, PLATE} and len(plates[value]) == 1 else None
+        bits = sum(1 << place[values] for values in pairs[value])
+        anchors.append(Anchor(value, plate, cells[value], masks[value], bits))
+    return anchors, rest
 
 
 def is_told_by_runs(by: tuple[str, ...]) -> bool:

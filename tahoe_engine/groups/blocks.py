@@ -65,9 +65,7 @@ class Block:
         return total, requests
 
 
-def make_blocks(
-    anchors: Sequence[Anchor], settings: Settings, *, n_rest: int, n_genes: int, n_workers: int
-) -> list[Block]:
+def make_blocks(anchors: Sequence[Anchor], settings: Settings, *, n_genes: int, n_workers: int) -> list[Block]:
     """Put neighbours together: as many as the memory holds, and no fewer blocks than there are hands.
 
     Parameters
@@ -76,8 +74,6 @@ def make_blocks(
         In order.
     settings : Settings
         ``[groups]``: memory, and how many wells at most.
-    n_rest : int
-        Combinations of the other keys: an anchor has at most so many groups.
     n_genes : int
         Of the vocabulary.
     n_workers : int
@@ -94,7 +90,7 @@ def make_blocks(
     held: list[Anchor] = []
     needed = 0
     for anchor in anchors:
-        own = estimate_sums(anchor, n_rest=n_rest, n_genes=n_genes)
+        own = estimate_sums(anchor, n_genes=n_genes)
         if held and (len(held) >= most or (not settings.groups.wells_a_block and needed + own > memory)):
             blocks.append(_join(held))
             held, needed = [], 0
@@ -103,14 +99,14 @@ def make_blocks(
     return [*blocks, _join(held)] if held else blocks
 
 
-def estimate_sums(anchor: Anchor, *, n_rest: int, n_genes: int) -> int:
+def estimate_sums(anchor: Anchor, *, n_genes: int) -> int:
     """Estimate the bytes that the sums of the groups of an anchor take.
 
     Parameters
     ----------
     anchor : Anchor
         With its number of cells.
-    n_rest, n_genes : int
+    n_genes : int
         As in `make_blocks`.
 
     Returns
@@ -118,18 +114,18 @@ def estimate_sums(anchor: Anchor, *, n_rest: int, n_genes: int) -> int:
     int
         Bytes.
     """
-    groups, genes = estimate_genes(anchor, n_rest=n_rest, n_genes=n_genes)
+    groups, genes = estimate_genes(anchor, n_genes=n_genes)
     return groups * (n_genes * SLOT_BYTES + genes * LINE_BYTES)
 
 
-def estimate_genes(anchor: Anchor, *, n_rest: int, n_genes: int) -> tuple[int, int]:
+def estimate_genes(anchor: Anchor, *, n_genes: int) -> tuple[int, int]:
     """Estimate how many groups an anchor has, and how many genes each.
 
     Parameters
     ----------
     anchor : Anchor
         With its number of cells.
-    n_rest, n_genes : int
+    n_genes : int
         As in `make_blocks`.
 
     Returns
@@ -137,7 +133,7 @@ def estimate_genes(anchor: Anchor, *, n_rest: int, n_genes: int) -> tuple[int, i
     groups, genes : int
         Of the anchor, and of one of its groups.
     """
-    groups = max(1, min(n_rest, anchor.n_cells))
+    groups = max(1, anchor.n_groups)
     return groups, round(min(EXPRESSED * n_genes, GENES_OF_A_CELL * (anchor.n_cells / groups) ** GROWTH))
 
 

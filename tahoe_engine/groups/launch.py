@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.report import Progress
@@ -76,18 +77,20 @@ class Launch:
             source=settings.source,
             reject=plan.cells["settings"]["cells"]["bad_rows"] == "reject",
         )
-        # The places of the other keys number the groups: with another list of them a part is another.
+        firsts = [0, *accumulate(anchor.n_groups for anchor in plan.anchors)][: len(plan.anchors)]
+        # With another list of the other keys a part is another.
         places = digest_of([list(values) for values in plan.rest])
         self._parts = {
             anchor.name: Part(
                 value=anchor.value,
-                rank=rank,
+                first=first,
+                places=anchor.places,
                 name=anchor.name,
-                key=digest_of([key, anchor.name, rank, places, anchor.n_cells]),
+                key=digest_of([key, anchor.name, first, places, str(anchor.places), anchor.n_cells]),
                 n_cells=anchor.n_cells,
                 plate=anchor.plate,
             )
-            for rank, anchor in enumerate(plan.anchors)
+            for first, anchor in zip(firsts, plan.anchors, strict=True)
         }
         self.ledger = Ledger(layout, "groups", journal, {name: part.key for name, part in self._parts.items()})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ class GroupsPlan:
     anchors : tuple of Anchor
         What the parts are of, in natural order.
     rest : tuple of tuple
-        Combinations of the other keys, in natural order: with the anchors they number the groups.
+        Combinations of the other keys, in natural order; `Anchor.places` are places in it.
     recorded : dict of str to Recorded
         The shards, by name.
     n_genes : int
@@ -81,7 +81,7 @@ class GroupsPlan:
         """
         anchors = [anchor for anchor in self.anchors if names is None or anchor.name in names]
         workers = count_workers(self.settings.workers)
-        return make_blocks(anchors, self.settings, n_rest=len(self.rest), n_genes=self.n_genes, n_workers=workers)
+        return make_blocks(anchors, self.settings, n_genes=self.n_genes, n_workers=workers)
 
     def memory(self) -> int:
         """Bound the memory of a worker, in bytes: what the sums take beyond their share goes to disk."""
@@ -96,7 +96,7 @@ class GroupsPlan:
         return sum(groups * genes for groups, genes in map(self._estimate, self.anchors))
 
     def _estimate(self, anchor: Anchor) -> tuple[int, int]:
-        return estimate_genes(anchor, n_rest=len(self.rest), n_genes=self.n_genes)
+        return estimate_genes(anchor, n_genes=self.n_genes)
 
     def describe(self) -> dict[str, Any]:
         """Give the plan as plain values.
@@ -115,7 +115,7 @@ class GroupsPlan:
             "by": list(self.by),
             "parts": len(self.anchors),
             "part_of": choose_anchor(self.by),
-            "groups_at_most": sum(min(len(self.rest), anchor.n_cells) for anchor in self.anchors),
+            "groups": sum(anchor.n_groups for anchor in self.anchors),
             "units": len(blocks),
             "parts_a_unit": max((len(block.anchors) for block in blocks), default=0),
             "shards": len(self.recorded),
@@ -140,10 +140,8 @@ class GroupsPlan:
             If a worker has too little memory, or there are more groups than numbers for them.
         """
         workers = self.settings.workers
-        if len(self.anchors) * len(self.rest) > LARGEST_ID:
-            raise ConfigError(
-                f"{len(self.anchors)} times {len(self.rest)} groups are more than can be numbered; name fewer keys"
-            )
+        if sum(anchor.n_groups for anchor in self.anchors) > LARGEST_ID:
+            raise ConfigError("there are more groups than can be numbered; name fewer keys")
         if not workers.scheduler and count_workers(workers) and self.memory() > workers.memory_mib << 20:
             raise ConfigError(
                 f"a worker needs about {self.memory() >> 20} MiB and may have {workers.memory_mib}; "
@@ -188,14 +186,16 @@ def plan_groups(
     recorded = read_recorded(layout.sources, cells, settings.source, source)
     by = settings.groups.by
     n_genes: int = pl.scan_parquet(layout.metadata / "genes.parquet").select(pl.col(TOKEN_ID).len()).collect().item()
-    found = None
+    found: tuple[list[Anchor], list[tuple[Value, ...]]] | None = None
     if is_told_by_runs(by):
         receipts = _read_receipts(layout, cells)
         told = None if receipts is None else locate_runs(receipts, recorded)
         if told is not None:
             anchors, lines = told
-            rest: list[tuple[Value, ...]] = [(line,) for line in lines] if len(by) > 1 else [()]
-            found = (anchors, rest)
+            if len(by) > 1:
+                found = (anchors, [(line,) for line in lines])
+            else:
+                found = ([replace(one, places=1) for one in anchors], [()])
     if found is None:
         parts = [
             (part["name"].removesuffix(".parquet"), layout.stage("cells") / part["name"]) for part in cells["parts"]

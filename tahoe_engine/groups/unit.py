@@ -38,7 +38,7 @@ class GroupsWork:
     groups : GroupsSettings
         Keys and memory.
     rest : tuple of tuple
-        Combinations of the keys beside the anchor; their places number the groups of an anchor.
+        Combinations of the keys beside the anchor.
     limits : dict of str to int
         As in ``[limits]``.
     core : str
@@ -70,8 +70,8 @@ class Part:
     ----------
     value : str, float or None
         Of the anchor.
-    rank : int
-        Its place among all: with the place of the other keys it gives the number of a group.
+    first, places : int
+        Number of its first group, and a bit for each place among the other keys that has one.
     name, key : str
         Name and identity of the part.
     n_cells : int
@@ -81,7 +81,8 @@ class Part:
     """
 
     value: Value
-    rank: int
+    first: int
+    places: int
     name: str
     key: str
     n_cells: int
@@ -235,16 +236,19 @@ def _write_parts(unit: GroupsUnit, layout: Layout, sums: Any, tables: list[pl.Da
             raise StageError(f"{part.name}: {found} cells, {part.n_cells} planned; run `tahoe cells` again")
         if part.plate is not None and own.filter(pl.col(PLATE).ne_missing(part.plate)).height:
             raise StageError(f"{part.name}: it has cells of other plates than planned; run `tahoe groups --new`")
-        numbers = own["place"].cast(pl.Int64) + part.rank * len(unit.work.rest)
+        numbers = own["place"].to_list()
+        if sum(1 << place for place in numbers) != part.places:
+            raise StageError(f"{part.name}: it has other groups than planned; run `tahoe cells` again")
+        ids = list(range(part.first, part.first + own.height))
         temporary = layout.temporary / f"{flatten(part.name)}.{uuid4().hex}.moments"
         try:
-            written = sums.write_part(str(temporary), list(zip(own["local"].to_list(), numbers.to_list(), strict=True)))
+            written = sums.write_part(str(temporary), list(zip(own["local"].to_list(), ids, strict=True)))
             receipt = {
                 "groups": written,
                 "n_cells": part.n_cells,
                 "index": {
-                    "group_id": numbers.to_list(),
-                    "place": own["place"].to_list(),
+                    "group_id": ids,
+                    "place": numbers,
                     **own.select("n_cells", "total_counts", *TOLD).to_dict(as_series=False),
                 },
             }

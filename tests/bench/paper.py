@@ -96,7 +96,13 @@ def _deal_out() -> Iterator[tuple[str, dict[str, Any]]]:
             at = to
         name = f"train-{number:05}-of-{SHARDS:05}"
         cells = {"rows": end - start, "size": 0, "sha256": "paper", "digest": name}
-        yield name, {"cells": cells, "genes": None, "sample_runs": runs, "cell_lines": dict.fromkeys(lines, 1)}
+        yield name, {"cells": cells, "genes": None, "sample_runs": runs, **_all_lines(lines, runs)}
+
+
+def _all_lines(lines: tuple[str, ...], runs: list[Any]) -> dict[str, Any]:
+    """Tell that each well of a shard has all lines: the most groups there can be."""
+    every = f"{(1 << len(lines)) - 1:x}"
+    return {"cell_lines": dict.fromkeys(lines, 1), "sample_lines": {run[1]: every for run in runs}}
 
 
 def _rows_of_plates() -> Runs:

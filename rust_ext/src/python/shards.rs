@@ -103,6 +103,8 @@ fn receipt_dict<'py>(py: Python<'py>, receipt: &Receipt) -> PyResult<Bound<'py, 
     dict.set_item("wanted_rows", wanted)?;
     dict.set_item("sample_runs", receipt.sample_runs.clone())?;
     dict.set_item("cell_lines", receipt.cell_lines.iter().cloned().collect::<HashMap<_, _>>())?;
+    let lines = receipt.sample_lines.iter().cloned().collect::<HashMap<_, _>>();
+    dict.set_item("sample_lines", lines)?;
     dict.set_item("cells", receipt.cells.as_ref().map(|facts| part_dict(py, facts)).transpose()?)?;
     dict.set_item("genes", receipt.genes.as_ref().map(|facts| part_dict(py, facts)).transpose()?)?;
     Ok(dict)
