@@ -60,7 +60,8 @@ def load_var(run: Run, flavor: Flavor | None = None, n_top_genes: int | None = N
     counted = run.table("genes").filter(pl.col("n_cells_by_counts") > 0).collect()
     chosen = select_genes(counted, flavor=flavor, n_top_genes=n_top_genes).select("gene", *CHOSEN)
     selected = genes.join(chosen, on="gene", how="left", validate="1:1", maintain_order="left")
-    return selected.with_columns(pl.col(CHOSEN[0]).fill_null(value=False))
+    # A gene that nothing was counted of is not chosen, and its mean is known.
+    return selected.with_columns(pl.col(CHOSEN[0]).fill_null(value=False), pl.col("means").fill_null(0.0))
 
 
 def write_var(file: Target, genes: pl.DataFrame) -> None:

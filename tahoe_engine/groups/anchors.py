@@ -1,7 +1,8 @@
 """Where the cells of each well are: which row groups of which shards hold them.
 
-Groups are cut into parts by one of their keys, the *anchor*: a part holds all groups of one well (or, where wells are
-no key, of one plate, drug, cell line …), and a worker sums several parts at once. Parts do not depend on how many.
+Groups are cut into parts by some of their keys, the *anchor*: a part holds all groups of one well (or, where wells are
+no key, of one drug of a plate, one plate, drug, cell line …), and a worker sums several parts at once. Parts do not
+depend on how many.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 Value = str | float | None
 
-# Which key is the anchor: the one whose rows lie closest together.
-ANCHORS = (SAMPLE, PLATE, DRUG)
+# Which keys are the anchor: those whose rows lie closest together. A plate has too many groups to be one part.
+ANCHORS = ((SAMPLE,), (PLATE, DRUG), (PLATE,), (DRUG,))
 RUN = 5  # plate, sample, first row, one past the last, kept rows; receipts of older versions had others
 
 
@@ -35,8 +36,8 @@ class Anchor:
 
     Parameters
     ----------
-    value : str, float or None
-        Of the key.
+    values : tuple of str, float or None
+        Of the keys.
     plate : str or None
         Of all its cells; None where they have several.
     n_cells : int
@@ -47,7 +48,7 @@ class Anchor:
         A bit for each combination of the other keys that one of its cells has: its groups.
     """
 
-    value: Value
+    values: tuple[Value, ...]
     plate: str | None
     n_cells: int
     masks: dict[str, int] = field(repr=False)
@@ -61,12 +62,13 @@ class Anchor:
     @property
     def name(self) -> str:
         """Name of its part."""
-        text = self.value if isinstance(self.value, str) else None if self.value is None else f"{self.value!r}"
-        return name_part(self.plate, text)
+        # The plate of a drug is the folder already.
+        value = self.values[-1]
+        return name_part(self.plate, value if isinstance(value, str) or value is None else f"{value!r}")
 
 
-def choose_anchor(by: tuple[str, ...]) -> str:
-    """Give the key by which the table is cut into parts.
+def choose_anchor(by: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the keys by which the table is cut into parts.
 
     Parameters
     ----------
@@ -75,15 +77,15 @@ def choose_anchor(by: tuple[str, ...]) -> str:
 
     Returns
     -------
-    str
-        One of them.
+    tuple of str
+        One or two of them.
 
     Examples
     --------
-    >>> choose_anchor(("cell_line_id", "sample")), choose_anchor(("cell_line_id", "drug")), choose_anchor(("dose_um",))
-    ('sample', 'drug', 'dose_um')
+    >>> choose_anchor(("cell_line_id", "sample")), choose_anchor(("drug", "plate")), choose_anchor(("dose_um",))
+    (('sample',), ('plate', 'drug'), ('dose_um',))
     """
-    return next((key for key in ANCHORS if key in by), by[0])
+    return next((keys for keys in ANCHORS if set(keys) <= set(by)), by[:1])
 
 
 def natural(value: Value) -> tuple[Any, ...]:
@@ -154,7 +156,7 @@ def locate_runs(
             own[shard] = own.get(shard, 0) | _mask(ends, first, end)
             cells[sample] = cells.get(sample, 0) + kept
     samples = sorted(masks, key=natural)
-    return [Anchor(one, plates[one], cells[one], masks[one], places[one]) for one in samples], order
+    return [Anchor((one,), plates[one], cells[one], masks[one], places[one]) for one in samples], order
 
 
 def locate_cells(
@@ -186,34 +188,36 @@ def locate_cells(
     import polars as pl
 
     anchor = choose_anchor(by)
-    others = [key for key in by if key != anchor]
-    masks: dict[Value, dict[str, int]] = {}
-    cells: dict[Value, int] = {}
-    plates: dict[Value, set[str]] = {}
-    pairs: dict[Value, set[tuple[Value, ...]]] = {}
+    others = [key for key in by if key not in anchor]
+    masks: dict[tuple[Value, ...], dict[str, int]] = {}
+    cells: dict[tuple[Value, ...], int] = {}
+    plates: dict[tuple[Value, ...], set[str]] = {}
+    pairs: dict[tuple[Value, ...], set[tuple[Value, ...]]] = {}
     for shard, path in parts:
         try:
             table = pl.read_parquet(path, columns=list(dict.fromkeys([*by, PLATE, "row"])))
         except (OSError, pl.exceptions.PolarsError) as error:
             raise StageError(f"{path}: cannot be read ({error}); run `tahoe cells` again") from error
-        for value, *values in table.select(anchor, *others).unique().rows():
-            pairs.setdefault(value, set()).add(tuple(values))
+        for row in table.select(*anchor, *others).unique().rows():
+            pairs.setdefault(row[: len(anchor)], set()).add(row[len(anchor) :])
         ends = pl.Series(list(accumulate(recorded[shard].row_groups)), dtype=pl.Int64)
         found = table.select(
-            pl.col(anchor).alias("anchor"),
+            pl.struct(anchor).alias("anchor"),
             pl.col(PLATE).alias("of_plate"),
             pl.lit(ends).search_sorted(pl.col("row"), side="right").alias("group"),
         )
-        for value, plate, group, number in found.group_by("anchor", "of_plate", "group").len().iter_rows():
+        for values, plate, group, number in found.group_by("anchor", "of_plate", "group").len().iter_rows():
+            value = tuple(values[key] for key in anchor)
             own = masks.setdefault(value, {})
             own[shard] = own.get(shard, 0) | 1 << group
             cells[value] = cells.get(value, 0) + number
             plates.setdefault(value, set()).add(plate)
-    rest = sorted(set().union(*pairs.values()), key=lambda values: tuple(map(natural, values)))
+    rest = sorted(set().union(*pairs.values()), key=_natural)
     place = {values: at for at, values in enumerate(rest)}
     anchors = []
-    for value in sorted(cells, key=natural):
-        plate = next(iter(plates[value])) if anchor in {SAMPLE, PLATE} and len(plates[value]) == 1 else None
+    whole = SAMPLE in anchor or PLATE in anchor
+    for value in sorted(cells, key=_natural):
+        plate = next(iter(plates[value])) if whole and len(plates[value]) == 1 else None
         bits = sum(1 << place[values] for values in pairs[value])
         anchors.append(Anchor(value, plate, cells[value], masks[value], bits))
     return anchors, rest
@@ -233,6 +237,10 @@ def is_told_by_runs(by: tuple[str, ...]) -> bool:
         True for wells, and wells by cell line.
     """
     return SAMPLE in by and set(by) <= {SAMPLE, CELL_LINE_ID}
+
+
+def _natural(values: tuple[Value, ...]) -> tuple[Any, ...]:
+    return tuple(map(natural, values))
 
 
 def _mask(ends: list[int], first: int, end: int) -> int:

@@ -82,7 +82,7 @@ class Launch:
         places = digest_of([list(values) for values in plan.rest])
         self._parts = {
             anchor.name: Part(
-                value=anchor.value,
+                values=anchor.values,
                 first=first,
                 places=anchor.places,
                 name=anchor.name,

@@ -114,7 +114,7 @@ class GroupsPlan:
         return {
             "by": list(self.by),
             "parts": len(self.anchors),
-            "part_of": choose_anchor(self.by),
+            "part_of": ", ".join(choose_anchor(self.by)),
             "groups": sum(anchor.n_groups for anchor in self.anchors),
             "units": len(blocks),
             "parts_a_unit": max((len(block.anchors) for block in blocks), default=0),
@@ -145,7 +145,7 @@ class GroupsPlan:
         if not workers.scheduler and count_workers(workers) and self.memory() > workers.memory_mib << 20:
             raise ConfigError(
                 f"a worker needs about {self.memory() >> 20} MiB and may have {workers.memory_mib}; "
-                "raise workers.memory_mib or lower groups.memory_mib"
+                "raise workers.memory_mib, lower groups.memory_mib, or name keys that make smaller parts (sample, or plate and drug)"
             )
 
 

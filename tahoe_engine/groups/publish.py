@@ -79,12 +79,14 @@ def make_index(launch: Launch) -> pl.DataFrame:
 
     plan, by = launch.plan, launch.plan.by
     anchor = choose_anchor(by)
-    others = [key for key in by if key != anchor]
+    others = [key for key in by if key not in anchor]
     columns = {column.name: getattr(pl, column.dtype) for column in groups_index(by).columns}
     rows: dict[str, list[Any]] = {name: [] for name in columns}
     for one in plan.anchors:
         told = launch.ledger.receipts[one.name]["index"]
-        keys: dict[str, list[Any]] = {anchor: [one.value] * len(told["place"])}
+        keys: dict[str, list[Any]] = {
+            key: [value] * len(told["place"]) for key, value in zip(anchor, one.values, strict=True)
+        }
         for at, key in enumerate(others):
             keys[key] = [plan.rest[place][at] for place in told["place"]]
         for name, column in rows.items():

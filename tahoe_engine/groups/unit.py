@@ -68,8 +68,8 @@ class Part:
 
     Parameters
     ----------
-    value : str, float or None
-        Of the anchor.
+    values : tuple of str, float or None
+        Of the keys of the anchor.
     first, places : int
         Number of its first group, and a bit for each place among the other keys that has one.
     name, key : str
@@ -80,7 +80,7 @@ class Part:
         That all of them must be of.
     """
 
-    value: Value
+    values: tuple[Value, ...]
     first: int
     places: int
     name: str
@@ -184,7 +184,7 @@ def _read_cells(layout: Layout, unit: GroupsUnit, entry: dict[str, Any]) -> pl.D
 
     by = unit.work.groups.by
     anchor = choose_anchor(by)
-    others = [key for key in by if key != anchor]
+    others = [key for key in by if key not in anchor]
     path = layout.stage("cells") / entry["name"]
     try:
         content = path.read_bytes()
@@ -196,10 +196,10 @@ def _read_cells(layout: Layout, unit: GroupsUnit, entry: dict[str, Any]) -> pl.D
     columns = list(dict.fromkeys(["row", "total_counts", *by, *TOLD]))
     table = pl.read_parquet(io.BytesIO(content), columns=columns)
     wells = pl.DataFrame(
-        {anchor: [part.value for part in unit.parts], "part": range(len(unit.parts))},
-        schema={anchor: table.schema[anchor], "part": pl.UInt32},
+        [*zip(*(part.values for part in unit.parts), strict=True), range(len(unit.parts))],
+        schema={**{key: table.schema[key] for key in anchor}, "part": pl.UInt32},
     )
-    table = table.join(wells, on=anchor, how="inner", nulls_equal=True, maintain_order="left")
+    table = table.join(wells, on=list(anchor), how="inner", nulls_equal=True, maintain_order="left")
     if others:
         places = pl.DataFrame(
             [*zip(*unit.work.rest, strict=True), range(len(unit.work.rest))],

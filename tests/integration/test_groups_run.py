@@ -140,7 +140,15 @@ def test_the_bytes_do_not_depend_on_the_order_of_the_shards(atlas: Path, run: Pa
 
 
 @pytest.mark.parametrize(
-    "by", ["cell_line_id", "drug,cell_line_id", "plate,moa-fine", "dose_um", "cell_line_id,sample"]
+    "by",
+    [
+        "cell_line_id",
+        "drug,cell_line_id",
+        "plate,moa-fine",
+        "drug,cell_line_id,plate",
+        "dose_um",
+        "cell_line_id,sample",
+    ],
 )
 def test_groups_by_any_keys_hold_every_kept_cell(run: Path, by: str) -> None:
     report = sum_groups(run, settings=settings(f"groups.by={by.split(',')}".replace("'", '"')))
