@@ -28,7 +28,7 @@ Seed = Annotated[int | None, typer.Option(help="raw: another seed takes other ce
 Moved = Annotated[list[str] | None, typer.Option("--source", help="raw: where the shards are now, if they moved.")]
 Flavor = Annotated[
     str | None,
-    typer.Option(help="groups, raw: add the selection among genes with counts to var: seurat or cell_ranger."),
+    typer.Option(help="groups, raw: select among genes with counts, in var: seurat or cell_ranger."),
 ]
 NTopGenes = Annotated[int | None, typer.Option(help="groups, raw: how many genes are selected, with --flavor.")]
 Compression = Annotated[str, typer.Option(help="gzip, lzf (fast, h5py alone reads it) or none.")]

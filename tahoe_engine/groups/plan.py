@@ -145,7 +145,8 @@ class GroupsPlan:
         if not workers.scheduler and count_workers(workers) and self.memory() > workers.memory_mib << 20:
             raise ConfigError(
                 f"a worker needs about {self.memory() >> 20} MiB and may have {workers.memory_mib}; "
-                "raise workers.memory_mib, lower groups.memory_mib, or name keys that make smaller parts (sample, or plate and drug)"
+                "raise workers.memory_mib, lower groups.memory_mib, or name keys that make smaller parts (sample, or "
+                "plate and drug)"
             )
 
 
