@@ -52,6 +52,19 @@ impl TableDigest {
         }
     }
 
+    /// Adds values of eight bytes, none of them null.
+    pub fn numbers<T: Copy>(&mut self, values: &[T], bytes: impl Fn(T) -> [u8; 8]) {
+        self.flush();
+        let mut block = [[1_u8; 9]; 1024];
+        for values in values.chunks(block.len()) {
+            for (place, value) in block.iter_mut().zip(values) {
+                let [_, rest @ ..] = place;
+                *rest = bytes(*value);
+            }
+            self.hash.update(block.get(..values.len()).unwrap_or_default().as_flattened());
+        }
+    }
+
     /// Adds a text.
     #[inline]
     pub fn text(&mut self, text: &str) {

@@ -8,22 +8,21 @@ mod buffer;
 mod lines;
 mod part;
 mod spill;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use self::buffer::{Buffer, Piece};
+use self::buffer::Buffer;
 pub use self::lines::GroupGene;
-pub(crate) use self::lines::{Lines, add_packed};
-use self::lines::{MOST, SHELF, contribution};
+use self::lines::SHELF;
+pub(crate) use self::lines::{Lines, Packed, add_tile};
 use self::part::GroupTable;
 use self::spill::{Spill, Spilled};
+use self::terms::{ROWS, Terms};
 use crate::chosen::{Choice, ChosenRow, Taken, read_chosen};
 use crate::error::{Code, Defect, Failure};
-use crate::genes::Line;
-use crate::moments::{Scaled, scale};
-use crate::spectrum::Bin;
 use crate::store::Store;
 use crate::table::{PartFacts, write_part};
 use crate::vocabulary::Vocabulary;
@@ -49,44 +48,11 @@ pub struct GroupSums {
     /// Bytes of `places`.
     held: usize,
     spill: Spill,
+    /// Columns of the part that was written before.
+    table: GroupTable,
     terms: Terms,
     /// Whether nothing failed half-way.
     sound: bool,
-}
-
-/// What each value code adds in the row at hand.
-#[derive(Default)]
-struct Terms {
-    terms: Vec<Line>,
-    scaled: Vec<Scaled>,
-}
-
-impl Terms {
-    /// Adds a row of `total` counts with these bins.
-    fn add(&mut self, bins: &[Bin], total: u64, entries: &[u32], lines: &mut Lines) {
-        scale(bins, total, &mut self.scaled);
-        let mut most = 0;
-        for (bin, scaled) in bins.iter().zip(&self.scaled) {
-            let code = bin.code as usize;
-            if self.terms.len() <= code {
-                self.terms.resize(code.saturating_add(1), Line::default());
-            }
-            if let Some(term) = self.terms.get_mut(code) {
-                *term = contribution(bin.value, *scaled);
-            }
-            most = most.max(bin.value);
-        }
-        lines.add(&self.terms, entries);
-        if most <= MOST {
-            return;
-        }
-        for (bin, scaled) in bins.iter().zip(&self.scaled).filter(|(bin, _)| bin.value > MOST) {
-            let sums = GroupGene::of(bin.value, *scaled);
-            for entry in entries.iter().filter(|entry| **entry & 0xffff == bin.code) {
-                lines.add_wide(u16::try_from(entry >> 16).unwrap_or(u16::MAX), &sums);
-            }
-        }
-    }
 }
 
 impl GroupSums {
@@ -112,6 +78,7 @@ impl GroupSums {
             cells: vec![0; n_groups],
             held: 0,
             spill: Spill::new(spill),
+            table: GroupTable::default(),
             terms: Terms::default(),
             sound: true,
         }
@@ -151,6 +118,7 @@ impl GroupSums {
             return Err(changed("as many groups and totals as rows are needed").into());
         }
         self.begin()?;
+        self.table = GroupTable::default();
         self.buffer.reserve(self.batch_entries)?;
         let taken = read_chosen(choice, store, |ChosenRow { at, row, counts }| {
             let group = groups.get(at).copied().unwrap_or(u32::MAX) as usize;
@@ -184,6 +152,7 @@ impl GroupSums {
     fn flush(&mut self) -> Result<(), Failure> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.sort();
+        let mut rows = Vec::with_capacity(ROWS);
         for pieces in buffer.pieces.chunk_by(|a, b| a.place == b.place) {
             let Some(place) = pieces.first().map(|piece| piece.place) else { continue };
             let before = self.places.get_mut(place).and_then(Option::take);
@@ -193,9 +162,12 @@ impl GroupSums {
             }
             self.held = self.held.saturating_sub(before.as_ref().map_or(0, |lines| lines.bytes()));
             let mut lines = before.unwrap_or_else(|| Box::new(self.make_lines(place)));
-            lines.warm(pieces.iter().map(Piece::len).sum());
-            for piece in pieces {
-                self.terms.add(buffer.bins(piece), piece.total, buffer.entries(piece), &mut lines);
+            for pieces in pieces.chunks(ROWS) {
+                rows.clear();
+                rows.extend(
+                    pieces.iter().map(|piece| (buffer.bins(piece), piece.total, buffer.entries(piece))),
+                );
+                self.terms.add(&rows, &mut lines);
             }
             let bytes = lines.bytes();
             if self.held.saturating_add(bytes) > self.memory_bytes {
@@ -223,12 +195,12 @@ impl GroupSums {
             let (mut lines, terms) = (self.make_lines(place), &mut self.terms);
             self.spill.read(place, |spilled| match spilled {
                 Spilled::Sums(gene, sums) => genes.push((gene, sums)),
-                Spilled::Row(total, bins, entries) => terms.add(bins, total, entries, &mut lines),
+                Spilled::Row(total, bins, entries) => terms.add(&[(bins, total, entries)], &mut lines),
             })?;
-            lines.each(|gene, sums| genes.push((gene, sums)));
+            lines.each(|gene, sums| genes.push((gene, *sums)));
         }
         if let Some(lines) = self.places.get(place).and_then(Option::as_ref) {
-            lines.each(|gene, sums| genes.push((gene, sums)));
+            lines.each(|gene, sums| genes.push((gene, *sums)));
         }
         // Each source ascends already.
         genes.sort_by_key(|(gene, _)| *gene);
@@ -250,8 +222,9 @@ impl GroupSums {
             self.places.get(place..place.saturating_add(self.shelves)).unwrap_or_default()
         };
         let rows = groups.iter().flat_map(of).flatten().map(|lines| lines.len()).sum();
-        let mut table = GroupTable::with_capacity(rows);
-        let mut genes = Vec::new();
+        let mut table = std::mem::take(&mut self.table);
+        table.reserve(rows);
+        let (mut genes, vocabulary) = (Vec::new(), self.vocabulary());
         for (local, id) in groups {
             let local = *local as usize;
             let Some(cells) = self.cells.get(local).copied() else {
@@ -259,20 +232,33 @@ impl GroupSums {
             };
             for shelf in 0..self.shelves {
                 let place = local.saturating_mul(self.shelves).saturating_add(shelf);
-                self.gather(place, &mut genes)?;
-                for same in genes.chunk_by(|a, b| a.0 == b.0) {
-                    let mut sums = GroupGene::default();
-                    let mut dense = shelf.saturating_mul(SHELF);
-                    for (gene, part) in same {
-                        sums.merge(part);
-                        dense = shelf.saturating_mul(SHELF).saturating_add(usize::from(*gene));
+                let tokens = vocabulary.tokens().get(shelf.saturating_mul(SHELF)..).unwrap_or_default();
+                let token = |gene: u16| tokens.get(usize::from(gene)).copied().unwrap_or_default();
+                if self.spill.has(place) {
+                    self.gather(place, &mut genes)?;
+                    for same in genes.chunk_by(|a, b| a.0 == b.0) {
+                        let (mut sums, mut last) = (GroupGene::default(), 0);
+                        for (gene, part) in same {
+                            sums.merge(part);
+                            last = *gene;
+                        }
+                        table.push(*id, token(last), cells, &sums)?;
                     }
-                    let token = self.vocabulary.tokens().get(dense).copied().unwrap_or_default();
-                    table.push(*id, token, cells, &sums)?;
+                } else if let Some(lines) = self.places.get(place).and_then(Option::as_ref) {
+                    let mut pushed = Ok(());
+                    lines.each(|gene, sums| {
+                        if pushed.is_ok() {
+                            pushed = table.push(*id, token(gene), cells, sums);
+                        }
+                    });
+                    pushed?;
                 }
             }
         }
-        write_part(path, &table.into_table())
+        let table = table.into_table();
+        let facts = write_part(path, &table)?;
+        self.table = GroupTable::recycle(table);
+        Ok(facts)
     }
 }
 

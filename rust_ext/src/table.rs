@@ -1,16 +1,19 @@
 //! Small tables and how they become Parquet: the same bytes for the same rows.
 
+mod write;
+
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr, WriterVersion};
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, Type, TypePtr};
 use sha2::{Digest as _, Sha256};
 
+use self::write::{part, write_column};
 use crate::digest::TableDigest;
 use crate::error::Failure;
 use crate::footer::hex;
@@ -31,6 +34,8 @@ pub enum Column {
     U32(Vec<u32>),
     /// Reals, where none is null.
     F64(Vec<Option<f64>>),
+    /// Reals, and the rows that are null: ascending, apart from each other. What stands there does not matter.
+    Reals(Vec<f64>, Vec<Range<usize>>),
     /// Texts, few of them distinct: codes and what they stand for.
     Category(Vec<u32>, Vec<String>),
     /// The same where some may be null: those that stand for nothing.
@@ -62,6 +67,7 @@ impl Column {
             Self::I32(v) => v.len(),
             Self::U64(v) => v.len(),
             Self::F64(v) => v.len(),
+            Self::Reals(v, _) => v.len(),
             Self::U32(v) | Self::Category(v, _) | Self::Label(v, _) => v.len(),
             Self::Text(_, ends) => ends.len(),
         }
@@ -74,12 +80,12 @@ impl Column {
             Self::I32(_) => (Physical::INT32, None),
             Self::U64(_) => (Physical::INT64, unsigned(64)),
             Self::U32(_) => (Physical::INT32, unsigned(32)),
-            Self::F64(_) => (Physical::DOUBLE, None),
+            Self::F64(_) | Self::Reals(..) => (Physical::DOUBLE, None),
             Self::Category(..) | Self::Label(..) | Self::Text(..) => {
                 (Physical::BYTE_ARRAY, Some(LogicalType::String))
             }
         };
-        let nullable = matches!(self, Self::F64(_) | Self::Label(..));
+        let nullable = matches!(self, Self::F64(_) | Self::Reals(..) | Self::Label(..));
         Type::primitive_type_builder(name, physical)
             .with_logical_type(logical)
             .with_repetition(if nullable { Repetition::OPTIONAL } else { Repetition::REQUIRED })
@@ -89,15 +95,24 @@ impl Column {
     fn digest(&self, name: &str, digest: &mut TableDigest) {
         let letter = match self {
             Self::I64(_) | Self::I32(_) | Self::U64(_) | Self::U32(_) => b'i',
-            Self::F64(_) => b'f',
+            Self::F64(_) | Self::Reals(..) => b'f',
             Self::Category(..) | Self::Label(..) | Self::Text(..) => b't',
         };
         digest.column(name, letter);
         match self {
-            Self::I64(v) => v.iter().for_each(|x| digest.value(Some(&x.to_le_bytes()))),
-            Self::I32(v) => v.iter().for_each(|x| digest.value(Some(&i64::from(*x).to_le_bytes()))),
-            Self::U64(v) => v.iter().for_each(|x| digest.value(Some(&x.to_le_bytes()))),
-            Self::U32(v) => v.iter().for_each(|x| digest.value(Some(&u64::from(*x).to_le_bytes()))),
+            Self::I64(v) => digest.numbers(v, i64::to_le_bytes),
+            Self::I32(v) => digest.numbers(v, |x| i64::from(x).to_le_bytes()),
+            Self::U64(v) => digest.numbers(v, u64::to_le_bytes),
+            Self::U32(v) => digest.numbers(v, |x| u64::from(x).to_le_bytes()),
+            Self::Reals(v, nulls) => {
+                let mut start = 0;
+                for null in nulls {
+                    digest.numbers(part(v, start, null.start), f64::to_le_bytes);
+                    null.clone().for_each(|_| digest.value(None));
+                    start = null.end;
+                }
+                digest.numbers(part(v, start, v.len()), f64::to_le_bytes);
+            }
             Self::F64(v) => v.iter().for_each(|x| match x {
                 Some(x) => digest.value(Some(&x.to_le_bytes())),
                 None => digest.value(None),
@@ -213,7 +228,9 @@ fn layout(table: &Table) -> parquet::errors::Result<(TypePtr, WriterPropertiesPt
         let path = ColumnPath::from(*name);
         properties = match column {
             Column::Category(..) | Column::Label(..) => properties.set_column_dictionary_enabled(path, true),
-            Column::F64(_) => properties.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT),
+            Column::F64(_) | Column::Reals(..) => {
+                properties.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT)
+            }
             Column::I64(_) | Column::I32(_) | Column::U64(_) | Column::U32(_) => {
                 properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
             }
@@ -222,69 +239,4 @@ fn layout(table: &Table) -> parquet::errors::Result<(TypePtr, WriterPropertiesPt
     }
     let schema = Type::group_type_builder("schema").with_fields(fields).build()?;
     Ok((Arc::new(schema), Arc::new(properties.build())))
-}
-
-fn write_column<W: Write + Send>(
-    group: &mut SerializedRowGroupWriter<'_, W>,
-    column: &Column,
-    start: usize,
-    end: usize,
-) -> parquet::errors::Result<()> {
-    let Some(mut writer) = group.next_column()? else {
-        return Err(parquet::errors::ParquetError::General("a column too many".to_owned()));
-    };
-    match column {
-        Column::I64(v) => {
-            writer.typed::<Int64Type>().write_batch(part(v, start, end), None, None)?;
-        }
-        Column::U64(v) => {
-            let signed: Vec<i64> = part(v, start, end).iter().map(|x| x.cast_signed()).collect();
-            writer.typed::<Int64Type>().write_batch(&signed, None, None)?;
-        }
-        Column::I32(v) => {
-            writer.typed::<Int32Type>().write_batch(part(v, start, end), None, None)?;
-        }
-        Column::U32(v) => {
-            let signed: Vec<i32> = part(v, start, end).iter().map(|x| x.cast_signed()).collect();
-            writer.typed::<Int32Type>().write_batch(&signed, None, None)?;
-        }
-        Column::F64(v) => {
-            let v = part(v, start, end);
-            let levels: Vec<i16> = v.iter().map(|x| i16::from(x.is_some())).collect();
-            let there: Vec<f64> = v.iter().flatten().copied().collect();
-            writer.typed::<DoubleType>().write_batch(&there, Some(&levels), None)?;
-        }
-        Column::Category(codes, names) => {
-            let names: Vec<ByteArray> = names.iter().map(|n| ByteArray::from(n.as_str())).collect();
-            let texts: Vec<ByteArray> = part(codes, start, end)
-                .iter()
-                .map(|c| names.get(*c as usize).cloned().unwrap_or_default())
-                .collect();
-            writer.typed::<ByteArrayType>().write_batch(&texts, None, None)?;
-        }
-        Column::Label(codes, names) => {
-            let names: Vec<Option<ByteArray>> =
-                names.iter().map(|n| n.as_deref().map(ByteArray::from)).collect();
-            let found =
-                || part(codes, start, end).iter().map(|c| names.get(*c as usize).and_then(Option::as_ref));
-            let levels: Vec<i16> = found().map(|n| i16::from(n.is_some())).collect();
-            let texts: Vec<ByteArray> = found().flatten().cloned().collect();
-            writer.typed::<ByteArrayType>().write_batch(&texts, Some(&levels), None)?;
-        }
-        Column::Text(bytes, ends) => {
-            let shared = bytes::Bytes::copy_from_slice(bytes);
-            let first = start.checked_sub(1).and_then(|i| ends.get(i)).copied().unwrap_or(0);
-            let mut from = first;
-            let texts: Vec<ByteArray> = part(ends, start, end)
-                .iter()
-                .map(|to| ByteArray::from(shared.slice(std::mem::replace(&mut from, *to)..*to)))
-                .collect();
-            writer.typed::<ByteArrayType>().write_batch(&texts, None, None)?;
-        }
-    }
-    writer.close()
-}
-
-fn part<T>(values: &[T], start: usize, end: usize) -> &[T] {
-    values.get(start..end).unwrap_or_default()
 }

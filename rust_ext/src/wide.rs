@@ -7,7 +7,7 @@
 
 use crate::error::Result;
 use crate::genes::{Line, add_entries};
-use crate::groups::{Lines, add_packed};
+use crate::groups::{Lines, Packed, add_tile};
 use crate::hybrid::Hybrid;
 
 /// Declares `name`, which calls `plain` as it is or as compiled for AVX2.
@@ -42,9 +42,9 @@ widened!(
 );
 
 widened!(
-    /// Adds the entries of a cell to the lines of its group.
-    add_packed_wide, add_packed_avx2 = add_packed,
-    (lines: &mut Lines, terms: &[Line], entries: &[u32]) -> ()
+    /// Adds the entries of cells up to `last` to the lines of their group.
+    add_tile_wide, add_tile_avx2 = add_tile,
+    (lines: &mut Lines, terms: &[Line], rows: &mut [Packed<'_>], last: u32) -> ()
 );
 
 widened!(

@@ -27,12 +27,8 @@ pub(super) struct Buffer {
     pub(super) pieces: Vec<Piece>,
     entries: Vec<u32>,
     bins: Vec<Bin>,
-}
-
-impl Piece {
-    pub(super) fn len(&self) -> usize {
-        self.end.saturating_sub(self.first)
-    }
+    /// Which bin of the row at hand a value code is.
+    ranks: Vec<u32>,
 }
 
 impl Buffer {
@@ -56,8 +52,18 @@ impl Buffer {
                 return;
             }
             let (first, first_bin) = (self.entries.len(), self.bins.len());
-            self.entries.extend(row.genes.iter().zip(row.codes).map(|(gene, code)| gene << 16 | code));
-            self.bins.extend_from_slice(row.spectrum);
+            // Codes of the row itself: what they add lies close together.
+            if self.ranks.len() < counts.len() {
+                self.ranks.resize(counts.len(), 0);
+            }
+            for (bin, rank) in row.spectrum.iter().zip(0_u32..) {
+                if let Some(place) = self.ranks.get_mut(bin.code as usize) {
+                    *place = rank;
+                }
+                self.bins.push(Bin { code: rank, ..*bin });
+            }
+            let rank = |code: &u32| self.ranks.get(*code as usize).copied().unwrap_or(0);
+            self.entries.extend(row.genes.iter().zip(row.codes).map(|(gene, code)| gene << 16 | rank(code)));
             self.close(group, total, first, first_bin);
             return;
         }

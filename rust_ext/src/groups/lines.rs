@@ -4,17 +4,22 @@
 //! cache line a touched gene take a third of one line a gene, and stay in the cache of a core.
 
 use std::hint::black_box;
+use std::ops::Range;
 
 use crate::genes::{CARRY_AFTER, Line, join, split};
 use crate::moments::Scaled;
 use crate::sums::GeneSums;
-use crate::wide::add_packed_wide;
+use crate::wide::add_tile_wide;
 
 /// Genes of one table: the last slot stands for none.
 pub(super) const SHELF: usize = 65_535;
 const NONE: u16 = u16::MAX;
 /// Lines of one chunk: growing copies nothing.
 const CHUNK: usize = 256;
+/// Genes whose lines are added to at a time: of a group that has a third of them some ninety kilobytes.
+const TILE: usize = 4096;
+/// Rows below which going through the genes in tiles is not worth it.
+const TILED_ROWS: usize = 8;
 /// Counts up to here are added in 64 bits: so many rows of them stay below 2⁶⁴ squared, and below 2⁴⁶ summed.
 pub(super) const MOST: u32 = 1 << 24;
 /// Where the number of cells begins in the first word; the counts are below.
@@ -107,23 +112,42 @@ impl Lines {
         self.slots.len().saturating_mul(2).saturating_add(chunks).saturating_add(wide)
     }
 
-    /// Adds a row: `entries` are genes in the high half and codes in the low, `terms` what a code adds.
-    pub(super) fn add(&mut self, terms: &[Line], entries: &[u32]) {
-        add_packed_wide(self, terms, entries);
-        self.rows = self.rows.wrapping_add(1);
-        if self.rows >= CARRY_AFTER {
+    /// Adds rows, at most [`CARRY_AFTER`], to the lines of one tile of genes after another: a line that several
+    /// rows touch is still near by then. Nothing depends on it that the genes of a row ascend but the time it takes.
+    pub(super) fn add(&mut self, terms: &[Line], rows: &mut [Packed<'_>]) {
+        let added = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        if self.rows.saturating_add(added) > CARRY_AFTER {
             self.carry();
         }
+        self.rows = self.rows.saturating_add(added);
+        if rows.len() >= TILED_ROWS {
+            let dense = rows.iter().map(|row| row.entries.len()).sum::<usize>() >= self.used;
+            if dense {
+                // One tile takes too little of a row for the processor to fetch ahead.
+                let entries = rows.iter().flat_map(|row| row.entries.chunks(16));
+                black_box(entries.fold(0, |sum, line| sum ^ line.first().copied().unwrap_or(0)));
+            }
+            let ends = (TILE..self.slots.len()).step_by(TILE);
+            for end in ends {
+                if dense {
+                    self.warm(end.saturating_sub(TILE)..end);
+                }
+                let last = u32::try_from(end).unwrap_or(u32::MAX).saturating_mul(1 << 16).saturating_sub(1);
+                add_tile_wide(self, terms, rows, last);
+            }
+        }
+        add_tile_wide(self, terms, rows, u32::MAX);
     }
 
-    /// Walks over the lines in the order they lie in memory, when so many entries are about to be added that
-    /// most will be touched: a processor fetches ahead of a walk, and not ahead of genes (a tenth faster).
-    pub(super) fn warm(&self, entries: usize) {
-        if entries < self.used {
-            return;
-        }
-        let lines = self.chunks.iter().flat_map(|chunk| chunk.iter());
-        black_box(lines.fold(0_u64, |sum, line| sum ^ line.0.first().copied().unwrap_or(0)));
+    /// Asks for the lines of some genes, one behind the other: a processor waits for many of them at a time, and
+    /// for few of those that entries are added to.
+    fn warm(&self, genes: Range<usize>) {
+        let slots = self.slots.get(genes).unwrap_or_default();
+        black_box(slots.iter().fold(0_u64, |sum, slot| {
+            let line =
+                self.chunks.get(usize::from(*slot) / CHUNK).and_then(|c| c.get(usize::from(*slot) % CHUNK));
+            sum ^ line.and_then(|line| line.0.first()).copied().unwrap_or(0)
+        }));
     }
 
     /// Adds one entry in 128 bits.
@@ -166,43 +190,74 @@ impl Lines {
     }
 
     /// Hands the genes that were counted to `visit`, ascending.
-    pub(super) fn each(&self, mut visit: impl FnMut(u16, GroupGene)) {
-        // In this order: after the last of 65,535 slots the next gene would be one too many.
-        for (slot, gene) in self.slots.iter().zip(0_u16..) {
-            let slot = usize::from(*slot);
-            let Some(line) = self.chunks.get(slot / CHUNK).and_then(|chunk| chunk.get(slot % CHUNK)) else {
-                continue;
-            };
-            let mut sums = GroupGene::from_line(line);
-            if let Some(wide) = self.wide.get(slot) {
-                sums.merge(wide);
+    pub(super) fn each(&self, mut visit: impl FnMut(u16, &GroupGene)) {
+        let mut found = Vec::with_capacity(TILE);
+        for (tile, slots) in self.slots.chunks(TILE).enumerate() {
+            let before = tile.saturating_mul(TILE);
+            self.warm(before..before.saturating_add(slots.len()));
+            // Which genes a group has is nothing that a processor could guess: they are gathered without a branch.
+            found.clear();
+            found.resize(slots.len(), (0_u16, NONE));
+            let mut n = 0_usize;
+            for (slot, at) in slots.iter().zip(0_u16..) {
+                if let Some(place) = found.get_mut(n) {
+                    *place = (at, *slot);
+                }
+                n = n.wrapping_add(usize::from(*slot != NONE));
             }
-            if sums.sums.n_cells > 0 {
-                visit(gene, sums);
+            let base = u16::try_from(before).unwrap_or(NONE);
+            for (at, slot) in found.iter().take(n) {
+                let slot = usize::from(*slot);
+                let Some(line) = self.chunks.get(slot / CHUNK).and_then(|chunk| chunk.get(slot % CHUNK))
+                else {
+                    continue;
+                };
+                let mut sums = GroupGene::from_line(line);
+                if let Some(wide) = self.wide.get(slot) {
+                    sums.merge(wide);
+                }
+                if sums.sums.n_cells > 0 {
+                    visit(base.saturating_add(*at), &sums);
+                }
             }
         }
     }
 }
 
-/// The loop over entries. Whole numbers, so vector width and order do not change a bit.
+/// A row that is added: `entries` are genes in the high half and in the low codes, which count from `first` on in
+/// what the codes add.
+pub(crate) struct Packed<'a> {
+    pub(super) first: usize,
+    pub(super) entries: &'a [u32],
+}
+
+/// The loop over entries up to `last`, which are taken from their rows. Whole numbers, so vector width and order do
+/// not change a bit.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled twice, see `wide`: the copies must be whole")]
-pub(crate) fn add_packed(lines: &mut Lines, terms: &[Line], entries: &[u32]) {
-    for entry in entries {
-        let [low, high, gene_low, gene_high] = entry.to_le_bytes();
-        let (gene, code) = (u16::from_le_bytes([gene_low, gene_high]), u16::from_le_bytes([low, high]));
-        let slot = match lines.slots.get(usize::from(gene)) {
-            Some(&NONE) => lines.grow(gene),
-            Some(slot) => *slot,
-            None => continue,
-        };
-        let (chunk, at) = (usize::from(slot) / CHUNK, usize::from(slot) % CHUNK);
-        if let (Some(line), Some(term)) =
-            (lines.chunks.get_mut(chunk).and_then(|chunk| chunk.get_mut(at)), terms.get(usize::from(code)))
-        {
-            for (sum, term) in line.0.iter_mut().zip(term.0) {
-                *sum = sum.wrapping_add(term);
+pub(crate) fn add_tile(lines: &mut Lines, terms: &[Line], rows: &mut [Packed<'_>], last: u32) {
+    for row in rows {
+        let terms = terms.get(row.first..).unwrap_or_default();
+        let mut rest = row.entries;
+        while let Some((entry, after)) = rest.split_first().filter(|(entry, _)| **entry <= last) {
+            rest = after;
+            let [low, high, gene_low, gene_high] = entry.to_le_bytes();
+            let (gene, code) = (u16::from_le_bytes([gene_low, gene_high]), u16::from_le_bytes([low, high]));
+            let slot = match lines.slots.get(usize::from(gene)) {
+                Some(&NONE) => lines.grow(gene),
+                Some(slot) => *slot,
+                None => continue,
+            };
+            let (chunk, at) = (usize::from(slot) / CHUNK, usize::from(slot) % CHUNK);
+            if let (Some(line), Some(term)) = (
+                lines.chunks.get_mut(chunk).and_then(|chunk| chunk.get_mut(at)),
+                terms.get(usize::from(code)),
+            ) {
+                for (sum, term) in line.0.iter_mut().zip(term.0) {
+                    *sum = sum.wrapping_add(term);
+                }
             }
         }
+        row.entries = rest;
     }
 }

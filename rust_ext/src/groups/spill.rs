@@ -74,7 +74,7 @@ impl Spill {
 
     /// Writes the sums of one place.
     pub(super) fn write_sums(&mut self, place: usize, lines: &Lines) -> Result<(), Failure> {
-        lines.each(|gene, sums| write_record(gene, &sums, &mut self.buffer));
+        lines.each(|gene, sums| write_record(gene, sums, &mut self.buffer));
         self.write(place, Kind::Sums)
     }
 
