@@ -77,7 +77,7 @@ class GroupsSettings(Section):
     by: Names = GROUP_KEYS
     wells_a_block: Annotated[int, Field(ge=0, le=100_000)] = 0
     memory_mib: Annotated[int, Field(ge=64, le=1 << 20)] = 704
-    batch_mib: Annotated[int, Field(ge=1, le=1 << 16)] = 128
+    batch_mib: Annotated[int, Field(ge=1, le=1 << 16)] = 256
 
     @field_validator("by", mode="before")
     @classmethod

@@ -13,7 +13,7 @@ from tahoe_engine.contrasts.computed import CONTRASTS_AT_ONCE, GROUPS_AT_ONCE
 from tahoe_engine.contrasts.design import Stratum, design_contrasts
 from tahoe_engine.contrasts.gather import MomentParts
 from tahoe_engine.errors import ConfigError, StageError
-from tahoe_engine.run import Layout, read_plate, read_published
+from tahoe_engine.run import Layout, read_plate, read_published, require_whole
 from tahoe_engine.run.layout import PARTITIONED
 from tahoe_engine.workers import count_workers
 
@@ -197,7 +197,9 @@ def plan_contrasts(into: str | os.PathLike[str], *, settings: Settings | None = 
             raise StageError(f"{path}: gone or damaged; run `tahoe groups` again with the same settings to restore it")
     genes = layout.metadata / "genes.parquet"
     n_genes: int = pl.scan_parquet(genes).select(pl.len()).collect().item()
-    index = _read_index(folder / "index.parquet")
+    entry = next(part for part in groups["parts"] if part["name"] == "index.parquet")
+    require_whole(folder / entry["name"], entry, "groups")
+    index = _read_index(folder / entry["name"])
     return ContrastsPlan(settings, groups, design_contrasts(index, settings.contrasts), str(folder), n_genes)
 
 

@@ -12,7 +12,7 @@ from tahoe_engine.export.moments import Moments
 from tahoe_engine.export.report import ExportReport, describe_origin, read_manifest_of, tell_absent
 from tahoe_engine.export.room import require_room
 from tahoe_engine.export.var import load_var, write_var
-from tahoe_engine.run import Run
+from tahoe_engine.run import Run, require_whole
 from tahoe_engine.schema import GROUP_KEYS
 
 if TYPE_CHECKING:
@@ -110,6 +110,9 @@ def export_groups(  # noqa: PLR0913 - the keywords are the options of the comman
     start, target = time.monotonic(), Path(into)
     require_target(target, compression, force=force)
     opened = Run(run)
+    for part in read_manifest_of(opened, "groups")["parts"]:
+        if "/" not in part["name"]:
+            require_whole(opened.path / "groups" / part["name"], part, "groups")
     index = opened.table("groups").collect().sort("group_id")
     known = {
         column: index[column].drop_nulls().unique().to_list() for column in COLUMNS.values() if column in index.columns

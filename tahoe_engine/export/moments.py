@@ -9,6 +9,7 @@ from tahoe_engine.cells import Progress
 from tahoe_engine.errors import StageError
 from tahoe_engine.export.report import read_manifest_of
 from tahoe_engine.export.var import find_genes
+from tahoe_engine.run import require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -67,7 +68,9 @@ class Moments:
                 f"{run.path}: {len(gone)} parts of the moments are gone, first {gone[0]}; run `tahoe groups` again"
             )
         sizes = np.zeros(len(chosen), dtype=np.int64)
+        entries = {folder / part["name"]: part for part in read_manifest_of(run, "groups")["parts"]}
         for path in self._paths:
+            require_whole(path, entries[path], "groups")
             for batch in self._batches(path, ["group_id"]):
                 rows, _ = self._find_rows(path, batch["group_id"].to_numpy())
                 sizes += np.bincount(rows, minlength=len(chosen))

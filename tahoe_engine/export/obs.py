@@ -10,6 +10,7 @@ from tahoe_engine.export.choose import COLUMNS, Chosen, Filters, choose
 from tahoe_engine.export.frames import FrameWriter, escape_nul
 from tahoe_engine.export.pick import pick_cells
 from tahoe_engine.export.report import read_manifest_of
+from tahoe_engine.run import require_whole
 from tahoe_engine.schema import BARCODE
 
 if TYPE_CHECKING:
@@ -206,8 +207,11 @@ def _find_twice(hashes: list[np.ndarray], n_rows: int) -> np.ndarray:
 
 def _list_parts(run: Run) -> dict[str, Path]:
     folder = run.path / "cells"
-    paths = {part["name"]: folder / part["name"] for part in read_manifest_of(run, "cells")["parts"] if part["rows"]}
+    parts = {part["name"]: part for part in read_manifest_of(run, "cells")["parts"] if part["rows"]}
+    paths = {name: folder / name for name in parts}
     gone = [name for name, path in paths.items() if not path.is_file()]
     if gone:
         raise StageError(f"{run.path}: the part {gone[0]} of the cells is gone; run `tahoe cells` again to restore it")
+    for name, path in paths.items():
+        require_whole(path, parts[name], "cells")
     return {name.removesuffix(".parquet"): path for name, path in sorted(paths.items())}

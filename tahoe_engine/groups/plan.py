@@ -88,7 +88,7 @@ class GroupsPlan:
         groups, limits = self.settings.groups, self.settings.limits
         rows = max((groups * genes for groups, genes in map(self._estimate, self.anchors)), default=0)
         batch = min(2 * (limits.batch_bytes + limits.page_bytes), 64 << 20)
-        sums = (groups.memory_mib << 20) + 2 * (groups.batch_mib << 20)
+        sums = (groups.memory_mib << 20) + (groups.batch_mib << 20)
         return BASE_MEMORY + sums + batch + rows * ROW_BYTES
 
     def output_rows(self) -> int:

@@ -14,7 +14,7 @@ from tahoe_engine.run import (
     write_manifest,
     write_run_manifest,
 )
-from tahoe_engine.run.disk import sync_folder
+from tahoe_engine.run.disk import hash_file, sync_folder
 from tahoe_engine.run.epoch import require_newest
 from tahoe_engine.run.layout import PARTITIONED
 from tahoe_engine.run.manifest import digest_parts
@@ -47,7 +47,9 @@ def publish(launch: Launch) -> dict[str, Any]:
     try:
         entry = {"name": INDEX, **write_frame(temporary, index)}
         manifest = _describe(launch, index, entry)
-        if is_published(layout, ["groups"], {"groups": manifest}):
+        there = layout.stage("groups") / INDEX
+        whole = there.is_file() and hash_file(there) == entry["sha256"]
+        if whole and is_published(layout, ["groups"], {"groups": manifest}):
             return manifest
         # Until all of them agree, readers find none.
         remove_stages(layout, ["groups"])

@@ -30,6 +30,7 @@ from tahoe_engine.run.receipts import keep_receipt
 from tahoe_engine.run.renew import set_aside_stages
 from tahoe_engine.run.tables import Run
 from tahoe_engine.run.verify import Mismatch, verify_run
+from tahoe_engine.run.whole import require_whole
 
 __all__ = [
     "FORMAT_VERSION",
@@ -60,6 +61,7 @@ __all__ = [
     "replace_file",
     "require_free",
     "require_newest",
+    "require_whole",
     "set_aside_stages",
     "sync_folder",
     "verify_run",

@@ -111,6 +111,7 @@ def test_any_keys_and_any_parts_give_the_groups_in_their_order(atlas: Path, run:
     for part in parts:
         mine = {parts[0]: 0, parts[-1]: 1}.get(part)
         moments.filter(pl.col("group_id") % 2 == mine).write_parquet(part, row_group_size=20_000)
+    exported.vouch(copy)
     export_groups(copy, tmp_path / "groups.h5ad", compression="none")
     found, cells = read(tmp_path / "groups.h5ad"), exported.build_adata(atlas, copy)
     assert found.obs["group_id"].is_monotonic_increasing
@@ -157,6 +158,7 @@ def test_values_from_data_are_only_ever_values(grouped: Path, tmp_path: Path) ->
     index = pl.read_parquet(path)
     names = ["../../x", "a\0b", "", "naïve 木", "a/b\n", "a\\x00b", *["same"] * (index.height - 6)]
     index.with_columns(pl.Series("sample", names), pl.lit("..").alias("cell_line_id")).write_parquet(path)
+    exported.vouch(copy)
     export_groups(copy, tmp_path / "groups.h5ad")
     found = read(tmp_path / "groups.h5ad")
     assert found.obs["sample"].tolist() == ["../../x", "a\\x00b-2", *names[2:5], "a\\x00b-4", *names[6:]]
@@ -217,9 +219,13 @@ def test_tables_that_do_not_fit_together_leave_no_file(grouped: Path, run: Path,
         (moments.drop("var_log1p_cp10k"), "lacks the column"),
     ):
         frame.write_parquet(part)
+        exported.vouch(copy)
         with pytest.raises(StageError, match=said):
             export_groups(copy, tmp_path / "groups.h5ad")
     part.write_bytes(content[:-100])
+    with pytest.raises(StageError, match="is not what the manifest says"):
+        export_groups(copy, tmp_path / "groups.h5ad")
+    exported.vouch(copy)
     with pytest.raises(StageError, match="cannot be read"):
         export_groups(copy, tmp_path / "groups.h5ad")
     part.unlink()

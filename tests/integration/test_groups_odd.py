@@ -14,7 +14,7 @@ import tahoe_engine as te
 from runs import published
 from tahoe_engine.cli import main
 from tahoe_engine.config import load_settings
-from tahoe_engine.errors import BadDataError
+from tahoe_engine.errors import BadDataError, StageError
 from tahoe_engine.groups import sum_groups
 
 if TYPE_CHECKING:
@@ -83,3 +83,34 @@ def test_a_plate_of_any_name_has_its_folder(atlas: Path, tmp_path: Path) -> None
         te.Run(run).table("groups/moments").collect()["group_id"].n_unique()
         == te.Run(run).table("groups").collect().height
     )
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_numbers_are_made_of_whole_parts_only(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    into = tmp_path / "run"
+    sum_groups(into, settings=settings())
+    whole = groups_of(into)
+    index = into / "groups/index.parquet"
+    _flip(index)
+    with pytest.raises(StageError, match=r"index\.parquet is not what the manifest says"):
+        te.compute_contrasts(into, settings=settings())
+    with pytest.raises(StageError, match=r"index\.parquet is not what the manifest says"):
+        te.export_groups(into, tmp_path / "groups.h5ad")
+    # The index is small and always looked at.
+    sum_groups(into, settings=settings())
+    assert groups_of(into) == whole
+    part = min((into / "groups/moments").rglob("*.parquet"))
+    _flip(part)
+    with pytest.raises(StageError, match="is not what the manifest says"):
+        te.export_groups(into, tmp_path / "groups.h5ad")
+    with pytest.raises(StageError, match="is not what the manifest says"):
+        te.compute_contrasts(into, settings=settings())
+    part.unlink()
+    sum_groups(into, settings=settings())
+    assert groups_of(into) == whole
