@@ -122,11 +122,6 @@ impl Lines {
         self.rows = self.rows.saturating_add(added);
         if rows.len() >= TILED_ROWS {
             let dense = rows.iter().map(|row| row.entries.len()).sum::<usize>() >= self.used;
-            if dense {
-                // One tile takes too little of a row for the processor to fetch ahead.
-                let entries = rows.iter().flat_map(|row| row.entries.chunks(16));
-                black_box(entries.fold(0, |sum, line| sum ^ line.first().copied().unwrap_or(0)));
-            }
             let ends = (TILE..self.slots.len()).step_by(TILE);
             for end in ends {
                 if dense {

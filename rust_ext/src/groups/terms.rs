@@ -6,7 +6,7 @@ use crate::moments::{Scaled, scale};
 use crate::spectrum::Bin;
 
 /// Rows of a group that are added at a time: what their codes add stays in the cache of a core.
-pub(super) const ROWS: usize = 128;
+pub(super) const ROWS: usize = 256;
 
 /// A row: its bins, its counts in all, and its entries, genes in the high half and codes in the low.
 pub(super) type PackedRow<'a> = (&'a [Bin], u64, &'a [u32]);
