@@ -54,17 +54,17 @@ def build_adata(atlas: Path, run: Path) -> anndata.AnnData:
     return anndata.AnnData(matrix, obs=obs)
 
 
-def vouch(run: Path) -> None:
-    """Let the manifests name the groups as they are now: for what a part may hold, not for damage."""
+def vouch(run: Path, stage: str = "groups") -> None:
+    """Let the manifests name the parts as they are now: for what a part may hold, not for damage."""
     import hashlib
     import json
 
-    place = run / "groups/_MANIFEST.json"
+    place = run / stage / "_MANIFEST.json"
     manifest = json.loads(place.read_bytes())
     for part in manifest["parts"]:
-        content = (run / "groups" / part["name"]).read_bytes()
+        content = (run / stage / part["name"]).read_bytes()
         part |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     place.write_text(json.dumps(manifest))
     whole = json.loads((run / "_MANIFEST.json").read_bytes())
-    whole["stages"]["groups"]["manifest"] = hashlib.sha256(place.read_bytes()).hexdigest()
+    whole["stages"][stage]["manifest"] = hashlib.sha256(place.read_bytes()).hexdigest()
     (run / "_MANIFEST.json").write_text(json.dumps(whole))

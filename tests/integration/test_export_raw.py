@@ -76,6 +76,7 @@ def test_cells_of_one_barcode_get_names_of_their_own_and_nulls_stay_nulls(run: P
     table.with_columns(
         pl.Series(schema.BARCODE, names), nothing.alias("dose_um"), pl.lit(None, pl.String).alias(schema.CELL_NAME)
     ).write_parquet(part)
+    exported.vouch(copy, "cells")
     export_cells(copy, tmp_path / "cells.h5ad")
     found = read(tmp_path / "cells.h5ad")
     assert list(found.obs_names[:4]) == [f"twice-{part.stem}-0", f"twice-{part.stem}-1", "", "a\\x00b"]
@@ -248,6 +249,7 @@ def test_counts_that_do_not_add_up_are_refused(run: Path, tmp_path: Path) -> Non
     pl.read_parquet(part).with_columns(
         pl.when(rows == 7).then(pl.col("total_counts") + 1).otherwise(pl.col("total_counts")).alias("total_counts")
     ).write_parquet(part)
+    exported.vouch(copy, "cells")
     with pytest.raises(ShardError, match=f"{part.stem}: row 7: E_COUNTS_DIFFER"):
         export_raw(copy, tmp_path / "raw.h5ad")
 
