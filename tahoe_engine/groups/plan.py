@@ -31,7 +31,7 @@ BASE_MEMORY = 200 << 20  # a worker with Polars, the joined tables and the keys 
 PART_BYTES_A_ROW = 36  # of a part, zstd; measured, see docs/benchmarks.md
 ROW_BYTES = 130  # of a part before it is written
 # Of one core: cells read and added, and rows of moments written; measured, see docs/benchmarks.md.
-CELLS_A_SECOND, ROWS_A_SECOND = 50_000, 3_300_000
+CELLS_A_SECOND, ROWS_A_SECOND = 59_800, 4_300_000
 
 
 @dataclass(frozen=True)
