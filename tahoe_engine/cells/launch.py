@@ -10,7 +10,7 @@ from tahoe_engine.cells.manifests import Receipts, describe_quarantine
 from tahoe_engine.cells.unit import CellsUnit, CellsWork
 from tahoe_engine.cells.wanted import KEYS
 from tahoe_engine.errors import BadDataError, ConfigError, ShardError
-from tahoe_engine.run import Journal, Ledger, begin_stage, hold_back, replace_file
+from tahoe_engine.run import Journal, Ledger, begin_stage, hash_file, hold_back, replace_file
 from tahoe_engine.run.manifest import digest_of, encode_manifest
 from tahoe_engine.source import (
     Checksum,
@@ -225,6 +225,7 @@ class Launch:
         """Write down where the shards are: later stages read them again."""
         recorded = describe_footers([planned.footer for planned in self.plan.shards])
         replace_file(self.layout, self.layout.sources, encode_manifest(recorded))
+        self._journal.append({"sources": hash_file(self.layout.sources)})
 
 
 def _own_checksum(shard: Shard) -> Checksum | None:

@@ -39,6 +39,7 @@ def check_protocol(layout: Layout, stage: str) -> tuple[int, list[Found]]:
     found: list[Found] = []
     last: dict[str, dict[str, Any]] = {}
     plan: str | None = None
+    sources: str | None = None
     journals = list_journals(layout, stage)
     for path in journals:
         try:
@@ -53,15 +54,18 @@ def check_protocol(layout: Layout, stage: str) -> tuple[int, list[Found]]:
             found.append((_place(layout, path), "its last line is torn or damaged"))
         for record in records:
             plan = record.get("plan", plan)
+            sources = record.get("sources", sources)
             if "shard" in record:
                 last[record["shard"]] = record
     if not journals:
         return 0, []
     found += _check_file(layout, layout.plan(stage), plan)
+    if sources is not None:
+        found += _check_file(layout, layout.sources, sources)
     # Units of inputs that are gone (--accept-changed-inputs) are nobody's concern.
     inputs = _list_inputs(layout, stage)
     finished = {name: record for name, record in last.items() if "receipt" in record and name in inputs}
-    n_files = len(journals) + 1
+    n_files = len(journals) + 1 + (sources is not None)
     for name, record in sorted(finished.items()):
         checked = list(_check_unit(layout, stage, name, record))
         n_files += len(checked)
