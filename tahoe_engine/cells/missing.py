@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tahoe_engine.cells.report import Progress
 from tahoe_engine.cells.unit import CellsUnit, scan_unit
@@ -12,7 +12,7 @@ from tahoe_engine.errors import ConflictError, FetchError, ShardError
 from tahoe_engine.run.fingerprint import describe_build
 from tahoe_engine.run.ledger import CRASHED
 from tahoe_engine.source import scheme_of
-from tahoe_engine.workers import Deferred, WorkerDiedError, is_here, run_apart, run_units
+from tahoe_engine.workers import Deferred, WorkerDiedError, guard_units, run_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,12 +52,13 @@ def run_missing(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, 
     for folder in (launch.layout.stage("cells"), launch.layout.gene_parts):
         folder.mkdir(exist_ok=True)
     total, deferred = len(units), Deferred[CellsUnit]()
-    slack_s = _slack(units, launch.plan.settings.source)
+    slack_s, workers = _slack(units, launch.plan.settings.source), launch.plan.settings.workers
+    scan = guard_units(scan_unit, launch.ledger, lambda unit: [unit.shard.name], workers, slack_s=slack_s)
     while units:
         outcomes = run_units(
-            _scan_here(launch, slack_s) if is_here(launch.plan.settings.workers) else scan_unit,
+            scan,
             units,
-            launch.plan.settings.workers,
+            workers,
             gate=describe_build,
             slack_s=slack_s,
             on_drain=lambda n: tell(Progress("draining", 0, n)),
@@ -84,21 +85,6 @@ def run_missing(launch: Launch, tell: Callable[[Progress], None]) -> tuple[int, 
                 launch.check_bad()
         units = [*again, *deferred.take()]
     return rows_done, n_done
-
-
-def _scan_here(launch: Launch, slack_s: float) -> Callable[[CellsUnit], dict[str, Any]]:
-    """Give what scans a unit in this process: a shard that once took it along gets a process of its own."""
-
-    def scan(unit: CellsUnit) -> dict[str, Any]:
-        if unit.shard.name not in launch.ledger.suspects:
-            launch.ledger.record_begin(unit.shard.name)
-            return scan_unit(unit)
-        outcome = run_apart(scan_unit, unit, launch.plan.settings.workers, slack_s=slack_s)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.receipt or {}
-
-    return scan
 
 
 def _slack(units: Sequence[CellsUnit], source: SourceSettings) -> float:

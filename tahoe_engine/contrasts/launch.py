@@ -12,7 +12,7 @@ from tahoe_engine.contrasts.unit import STAGE, ContrastsUnit, ContrastsWork, com
 from tahoe_engine.errors import StageError, StoppedError
 from tahoe_engine.run import Ledger, begin_stage, describe_build, read_published
 from tahoe_engine.run.manifest import digest_of
-from tahoe_engine.workers import WorkerDiedError, is_here, run_apart, run_units
+from tahoe_engine.workers import WorkerDiedError, guard_units, run_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,13 +113,13 @@ class Launch:
         if not units:
             return contrasts, done
         settings = self.plan.settings.workers
-        here = is_here(settings)
+        slack_s = self._slack(units)
         outcomes = run_units(
-            self._compute_here if here else compute_unit,
+            guard_units(compute_unit, self.ledger, lambda unit: [unit.stratum.name], settings, slack_s=slack_s),
             units,
             settings,
             gate=describe_build,
-            slack_s=self._slack(units),
+            slack_s=slack_s,
             on_drain=lambda n: tell(Progress("draining", 0, n)),
         )
         # Closing the generator stops the workers, whatever ends the loop; only then may temporary files go.
@@ -132,17 +132,6 @@ class Launch:
                 seconds = time.monotonic() - begun
                 tell(Progress("contrasts", done, len(units), contrasts, n_contrasts, 0, seconds))
         return contrasts, done
-
-    def _compute_here(self, unit: ContrastsUnit) -> dict[str, Any]:
-        """Compute a unit in this process: one that once took it along gets a process of its own."""
-        name = unit.stratum.name
-        if name not in self.ledger.suspects:
-            self.ledger.record_begin(name)
-            return compute_unit(unit)
-        outcome = run_apart(compute_unit, unit, self.plan.settings.workers, slack_s=self._slack([unit]))
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.receipt or {}
 
     def _slack(self, units: list[ContrastsUnit]) -> float:
         """Give the seconds that the largest unit may take beyond the limit of any."""

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from tahoe_engine.contrasts.computed import Facts
 from tahoe_engine.contrasts.unit import STAGE, describe_contrasts
-from tahoe_engine.run import (
-    FORMAT_VERSION,
-    is_published,
-    remove_stages,
-    replace_file,
-    write_frame,
-    write_manifest,
-    write_run_manifest,
-)
-from tahoe_engine.run.layout import PARTITIONED
-from tahoe_engine.run.manifest import digest_parts
+from tahoe_engine.run import publish_indexed
 from tahoe_engine.schema import CONTRASTS
 
 if TYPE_CHECKING:
@@ -25,7 +15,6 @@ if TYPE_CHECKING:
 
     from tahoe_engine.contrasts.launch import Launch
 
-INDEX = "index.parquet"
 # What the numbers mean, for who finds the folder without this program.
 MEANING = {
     "welch": {
@@ -60,23 +49,10 @@ def publish(launch: Launch) -> tuple[dict[str, Any], pl.DataFrame]:
     index : polars.DataFrame
         With two columns more than the table: n_genes and n_significant.
     """
-    layout = launch.layout
     index = make_index(launch)
-    temporary = layout.temporary / f"{INDEX}.{uuid4().hex}"
-    try:
-        entry = {"name": INDEX, **write_frame(temporary, index.select(CONTRASTS.names))}
-        manifest = _describe(launch, index, entry)
-        if is_published(layout, [STAGE], {STAGE: manifest}):
-            return manifest, index
-        # Until all of them agree, readers find none.
-        remove_stages(layout, [STAGE])
-        layout.stage(STAGE).mkdir(exist_ok=True)
-        replace_file(layout, layout.stage(STAGE) / INDEX, temporary.read_bytes())
-    finally:
-        temporary.unlink(missing_ok=True)
-    write_manifest(layout, STAGE, manifest)
-    write_run_manifest(layout, [STAGE])
-    return manifest, index
+    facts = launch.semantic | _count(launch, index)
+    table = index.select(CONTRASTS.names)
+    return publish_indexed(launch.layout, STAGE, table, launch.ledger.receipts, facts), index
 
 
 def make_index(launch: Launch) -> pl.DataFrame:
@@ -124,20 +100,11 @@ def make_index(launch: Launch) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={**types, "n_genes": pl.Int64, "n_significant": pl.Int64})
 
 
-def _describe(launch: Launch, index: pl.DataFrame, entry: dict[str, Any]) -> dict[str, Any]:
-    from collections import Counter
-
-    folder, receipts = PARTITIONED[STAGE], launch.ledger.receipts
-    parts = [entry, *({"name": f"{folder}/{name}.parquet", **receipts[name][STAGE]} for name in sorted(receipts))]
+def _count(launch: Launch, index: pl.DataFrame) -> dict[str, Any]:
     flags = Counter(flag for text in index["flags"].to_list() for flag in text.split(",") if flag)
     return {
-        "format_version": FORMAT_VERSION,
-        "stage": STAGE,
-        **launch.semantic,
         "meaning": MEANING[launch.plan.settings.contrasts.method],
         "n_contrasts": index.height,
         "n_without_control": flags["no_control"],
         "flags": dict(sorted(flags.items())),
-        "parts": parts,
-        "digest": digest_parts(parts),
     }

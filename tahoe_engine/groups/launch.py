@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from tahoe_engine.cells.report import Progress
 from tahoe_engine.errors import BadDataError, FetchError, ShardError, StageError
 from tahoe_engine.groups.unit import GroupsUnit, GroupsWork, Part, sum_unit
-from tahoe_engine.run import Ledger, begin_stage, describe_build
+from tahoe_engine.run import Ledger, begin_stage, describe_build, read_published
 from tahoe_engine.run.manifest import digest_of
 from tahoe_engine.source import scheme_of
-from tahoe_engine.workers import Deferred, WorkerDiedError, run_units
+from tahoe_engine.workers import Deferred, WorkerDiedError, guard_units, run_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -55,6 +55,8 @@ class Launch:
         from tahoe_engine import _rust
 
         self.plan, self.layout, self._journal = plan, layout, journal
+        if read_published(layout, "cells")["digest"] != plan.cells["digest"]:
+            raise StageError(f"{layout.root}: the cells were scanned anew meanwhile; run the same command again")
         self.semantic: dict[str, Any] = {
             "settings": {"groups": {"by": list(plan.by)}},
             "core": f"{_rust.core_version()} {_rust.groups_version()}",
@@ -155,7 +157,7 @@ class Launch:
         slack = max(unit.n_rows for unit in units) / ROWS_A_SECOND
         slack += settings.source.retry_budget_s + settings.source.timeout_s if remote else 0.0
         outcomes = run_units(
-            sum_unit,
+            guard_units(sum_unit, self.ledger, list_names, settings.workers, slack_s=slack),
             units,
             settings.workers,
             gate=describe_build,
@@ -191,3 +193,8 @@ class Launch:
         if isinstance(error, WorkerDiedError):
             return BadDataError(f"{unit.parts[0].name} and {len(unit.parts) - 1} more: {error}. Nothing is published")
         return error
+
+
+def list_names(unit: GroupsUnit) -> list[str]:
+    """Give the names of the parts of a unit."""
+    return [part.name for part in unit.parts]

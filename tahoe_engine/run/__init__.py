@@ -9,6 +9,7 @@ from tahoe_engine.run.epoch import require_newest
 from tahoe_engine.run.fingerprint import describe_build
 from tahoe_engine.run.frames import digest_frame, write_frame
 from tahoe_engine.run.garbage import collect_garbage
+from tahoe_engine.run.indexed import publish_indexed
 from tahoe_engine.run.journal import Journal, read_journal
 from tahoe_engine.run.layout import Layout
 from tahoe_engine.run.ledger import Ledger
@@ -52,6 +53,7 @@ __all__ = [
     "keep_receipt",
     "list_stages",
     "name_part",
+    "publish_indexed",
     "read_journal",
     "read_manifest",
     "read_plate",

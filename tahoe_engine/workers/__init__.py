@@ -13,14 +13,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from tahoe_engine.outcomes import Outcome, Receipt, Unit, run_here
-from tahoe_engine.workers.attempt import Order
 from tahoe_engine.workers.cluster import open_link
 from tahoe_engine.workers.dask_config import count_workers, is_here
 from tahoe_engine.workers.deferred import Deferred
 from tahoe_engine.workers.died import WorkerDiedError
 from tahoe_engine.workers.gate import pass_gate
+from tahoe_engine.workers.guarded import guard_units
 from tahoe_engine.workers.interrupts import Interrupts
-from tahoe_engine.workers.sacrifice import run_sacrificed
 from tahoe_engine.workers.window import Window
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from tahoe_engine.config import WorkersSettings
 
-__all__ = ["Deferred", "WorkerDiedError", "count_workers", "is_here", "run_apart", "run_units"]
+__all__ = ["Deferred", "WorkerDiedError", "count_workers", "guard_units", "is_here", "run_units"]
 
 
 def run_units(  # noqa: PLR0913 - the keywords are what a stage may leave out
@@ -88,30 +87,6 @@ def run_units(  # noqa: PLR0913 - the keywords are what a stage may leave out
             with closing(window.run()) as outcomes:
                 yield from outcomes
         interrupts.check()
-
-
-def run_apart(
-    function: Callable[[Unit], Receipt], unit: Unit, settings: WorkersSettings, *, slack_s: float = 0.0
-) -> Outcome[Receipt]:
-    """Run one unit in a process of its own, with limits, and wait for it.
-
-    Parameters
-    ----------
-    function : callable
-        As in `run_units`.
-    unit : object
-        One that a process died under before.
-    settings : WorkersSettings
-        Its memory and its wall limit.
-    slack_s : float
-        As in `run_units`.
-
-    Returns
-    -------
-    Outcome
-        With a `WorkerDiedError` if that process dies as well.
-    """
-    return run_sacrificed(Order(function, unit, settings.unit_s + slack_s, settings.memory_mib)).outcome
 
 
 def _run_in_turn(
