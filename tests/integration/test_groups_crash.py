@@ -97,3 +97,41 @@ def test_parts_whose_journal_is_lost_are_taken_over_after_a_full_check(
     assert report.parts_done == 1
     assert report.parts_found_done == len(quiet) - 3
     assert groups_of(into) == quiet
+
+
+def test_a_unit_that_a_launch_died_under_gets_a_process_of_its_own(
+    run: Path, quiet: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tahoe_engine.groups import plan_groups
+    from tahoe_engine.run import Journal, hold_run
+    from tahoe_engine.workers import guarded
+
+    into, apart = tmp_path / "run", list[Any]()
+    shutil.copytree(run, into)
+    begun = plan_groups(into, settings=ONE_BY_ONE).anchors[2].name
+    with hold_run(into) as layout, Journal(layout, "groups") as journal:
+        journal.append({"begun": begun})
+    sacrifice = guarded.run_sacrificed
+
+    def watched(order: Any) -> Any:
+        apart.append(order.unit)
+        return sacrifice(order)
+
+    monkeypatch.setattr(guarded, "run_sacrificed", watched)
+    sum_groups(into, settings=ONE_BY_ONE)
+    assert [part.name for unit in apart for part in unit.parts] == [begun]
+    assert groups_of(into) == quiet
+
+
+def test_an_index_that_was_damaged_is_restored(run: Path, tmp_path: Path) -> None:
+    import tahoe_engine as te
+
+    into = tmp_path / "run"
+    shutil.copytree(run, into)
+    sum_groups(into, settings=ONE_BY_ONE)
+    te.compute_contrasts(into, method="welch", workers=0)
+    index = into / "contrasts/index.parquet"
+    whole = index.read_bytes()
+    index.write_bytes(whole[:60] + bytes([whole[60] ^ 1]) + whole[61:])
+    te.compute_contrasts(into, method="welch", workers=0)
+    assert index.read_bytes() == whole
