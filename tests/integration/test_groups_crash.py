@@ -104,20 +104,19 @@ def test_a_unit_that_a_launch_died_under_gets_a_process_of_its_own(
 ) -> None:
     from tahoe_engine.groups import plan_groups
     from tahoe_engine.run import Journal, hold_run
-    from tahoe_engine.workers import guarded
+    from tahoe_engine.workers.sacrifice import run_sacrificed
 
     into, apart = tmp_path / "run", list[Any]()
     shutil.copytree(run, into)
     begun = plan_groups(into, settings=ONE_BY_ONE).anchors[2].name
     with hold_run(into) as layout, Journal(layout, "groups") as journal:
         journal.append({"begun": begun})
-    sacrifice = guarded.run_sacrificed
 
     def watched(order: Any) -> Any:
         apart.append(order.unit)
-        return sacrifice(order)
+        return run_sacrificed(order)
 
-    monkeypatch.setattr(guarded, "run_sacrificed", watched)
+    monkeypatch.setattr("tahoe_engine.workers.guarded.run_sacrificed", watched)
     sum_groups(into, settings=ONE_BY_ONE)
     assert [part.name for unit in apart for part in unit.parts] == [begun]
     assert groups_of(into) == quiet
