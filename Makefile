@@ -103,7 +103,7 @@ lock:  ## resolve the locks anew (needs uv)
 	    case "$$lock" in
 	        all) options+=(--all-extras --group tools) ;;
 	        core) options+=(--constraints requirements/all.lock) ;;
-	        dev) options+=(--group tools --extra hub --extra s3 --extra export --constraints requirements/all.lock) ;;
+	        dev) options+=(--group tools --extra hub --extra s3 --extra export --extra ml --constraints requirements/all.lock) ;;
 	    esac
 	    uv pip compile pyproject.toml "$${options[@]}" --output-file "requirements/$$lock.lock"
 	done
