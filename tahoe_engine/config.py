@@ -54,12 +54,12 @@ def load_settings(profile: str | None = None, job: str | Path | None = None, ove
     """
     tree: dict[str, dict[str, Any]] = {}
     origins: list[str] = []
-    job_tree = _read_toml(Path(job)) if job is not None else {}
+    job_tree = read_toml(Path(job)) if job is not None else {}
     if job is not None:
         profile = profile or _job_of(job_tree, str(job)).profile or None
     if profile:
         path = _find_profile(profile)
-        _merge(tree, _read_toml(path), str(path))
+        _merge(tree, read_toml(path), str(path))
         origins.append(str(path))
     if job is not None:
         _merge(tree, {key: value for key, value in job_tree.items() if key != "job"}, str(job))
@@ -67,7 +67,7 @@ def load_settings(profile: str | None = None, job: str | Path | None = None, ove
     for override in overrides:
         _merge(tree, parse_override(override), f"--set {override}")
         origins.append(f"--set {override}")
-    return _validate(Settings, tree, ", ".join(origins) or "the settings")
+    return validate(Settings, tree, ", ".join(origins) or "the settings")
 
 
 def load_job(path: str | Path) -> Job:
@@ -88,7 +88,7 @@ def load_job(path: str | Path) -> Job:
     ConfigError
         If the file or its table is missing or wrong.
     """
-    return _job_of(_read_toml(Path(path)), str(path))
+    return _job_of(read_toml(Path(path)), str(path))
 
 
 def parse_override(text: str) -> dict[str, dict[str, Any]]:
@@ -153,10 +153,10 @@ def change_settings(settings: Settings, changes: Mapping[str, Mapping[str, objec
         section: {key: value for key, value in keys.items() if value is not None} for section, keys in changes.items()
     }
     _merge(tree, given, origin)
-    return _validate(Settings, tree, origin)
+    return validate(Settings, tree, origin)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_SETTINGS_BYTES:
             raise ConfigError(f"{path}: a settings file has at most {MAX_SETTINGS_BYTES} bytes")
@@ -182,7 +182,7 @@ def _find_profile(name: str) -> Path:
 def _job_of(tree: dict[str, Any], origin: str) -> Job:
     if not isinstance(tree.get("job"), dict):
         raise ConfigError(f"{origin}: a job needs a table [job] with source, into and stages")
-    return _validate(Job, tree["job"], origin, prefix="job.")
+    return validate(Job, tree["job"], origin, prefix="job.")
 
 
 def _merge(tree: dict[str, dict[str, Any]], more: Mapping[str, Any], origin: str) -> None:
@@ -192,7 +192,7 @@ def _merge(tree: dict[str, dict[str, Any]], more: Mapping[str, Any], origin: str
         tree.setdefault(section, {}).update(keys)
 
 
-def _validate(model: type[Model], tree: Mapping[str, Any], origin: str, prefix: str = "") -> Model:
+def validate(model: type[Model], tree: Mapping[str, Any], origin: str, prefix: str = "") -> Model:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
