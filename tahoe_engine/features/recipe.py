@@ -1,24 +1,16 @@
-"""What a recipe says: rows, split, targets and features; its models and how one is found."""
+"""What a recipe says: rows, split, targets and features."""
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tahoe_engine.config import PROFILES, read_toml, validate
-from tahoe_engine.errors import ConfigError
 from tahoe_engine.schema import CELL_LINE_ID, CONTROL_DRUG, DRUG, MOA_FINE, PLATE, SAMPLE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Columns = Annotated[tuple[str, ...], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-MODES = ("honest", "bug-compat")
 # Control cells make up whole groups of these: they can stay in training without a group being torn apart.
 KEYS_OF_CONTROLS = frozenset({SAMPLE, DRUG, MOA_FINE})
 
@@ -310,8 +302,10 @@ class Recipe(Part):
     ----------
     description : str
         For people.
-    table : {"cells", "groups", "file"}
-        Whose rows: cells or groups of the run, or a table that the user names.
+    table : {"cells", "groups", "top_table", "file"}
+        Whose rows: cells or groups of the run; or a file that the user names: a top table of limma, or any table.
+    key : tuple of str
+        Columns that tell rows of a file apart; empty: all of them together.
     joins : tuple of {"drug", "cell_line", "obs"}
         Tables whose columns are added.
     derive : dict
@@ -325,7 +319,7 @@ class Recipe(Part):
     """
 
     description: str = ""
-    table: Literal["cells", "groups", "file"] = "cells"
+    table: Literal["cells", "groups", "top_table", "file"] = "cells"
     key: tuple[str, ...] = ()
     joins: tuple[Literal["drug", "cell_line", "obs"], ...] = ()
     derive: dict[str, str] = {}

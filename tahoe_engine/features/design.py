@@ -1,0 +1,363 @@
+"""Everything that was decided and fitted: makes features of rows, the same bits in any process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tahoe_engine.features.levels import encode_levels
+from tahoe_engine.features.recipe import Expression, Numeric, OneHot, TargetStatistics
+from tahoe_engine.features.rows import CONTROL, ROW_KEY, ROW_NUMBER
+from tahoe_engine.features.targets import add_targets
+from tahoe_engine.schema import FOLD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from tahoe_engine.features.chains import FittedChain
+    from tahoe_engine.features.expression import FittedGenes
+    from tahoe_engine.features.recipe import Block, Recipe
+    from tahoe_engine.features.split import Split
+    from tahoe_engine.features.statistics import FittedStatistics
+    from tahoe_engine.features.targets import Baselines
+
+SPLIT = "split"
+OTHER = "Other"
+CODE = "_code"  # ends the name of a column of codes
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a recipe became on its training rows.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What was asked for.
+    ids : tuple of str
+        Columns that go along.
+    split : Split
+        Who trains.
+    baselines : dict
+        Of each delta target, by its name.
+    levels : dict
+        Of each one-hot block, by its name.
+    statistics : dict
+        Of each block of target statistics, by its name.
+    chains : dict
+        Of each numeric block, and of the vectors that replace one-hot or expression columns, by the block's name.
+    genes : dict
+        Of each block of expression, by its name.
+    root : str
+        The run folder, where expression is read from.
+    """
+
+    recipe: Recipe
+    ids: tuple[str, ...]
+    split: Split = field(repr=False)
+    baselines: Mapping[str, Baselines] = field(default_factory=dict, repr=False)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    statistics: Mapping[str, FittedStatistics] = field(default_factory=dict, repr=False)
+    chains: Mapping[str, FittedChain] = field(default_factory=dict, repr=False)
+    genes: Mapping[str, FittedGenes] = field(default_factory=dict, repr=False)
+    root: str = ""
+
+    @cached_property
+    def needed(self) -> tuple[str, ...]:
+        """Columns that rows must have, to be made into features."""
+        return tuple(dict.fromkeys([*self.ids, *columns_of_split(self.recipe), *columns_of_targets(self.recipe), *self._of_blocks()]))
+
+    def _of_blocks(self) -> Iterator[str]:
+        for block in self.recipe.features:
+            if isinstance(block, Numeric):
+                yield from block.columns
+            elif isinstance(block, OneHot):
+                yield block.column
+            elif isinstance(block, TargetStatistics):
+                yield from block.by
+                yield ROW_KEY
+            elif isinstance(block, Expression):
+                yield from columns_of_expression(self.recipe)
+
+    def place(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Say of rows who trains, and what their targets are.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            Rows with the columns of `columns_of_split` and `columns_of_targets`.
+
+        Returns
+        -------
+        polars.DataFrame
+            The same rows with ``split``, ``fold`` and the targets; control cells that are dropped are not there.
+        """
+        import polars as pl
+
+        assigned = self.split.assign(frame)
+        targets = add_targets(frame, self.recipe.targets, self.baselines)
+        names = [target.name for target in self.recipe.targets]
+        # A target may be called like the column it is.
+        placed = frame.drop(names, strict=False).hstack(assigned).hstack(targets.select(names))
+        return placed.filter(~pl.col(CONTROL)) if self.recipe.rows.controls == "drop" else placed
+
+    def make(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Make features of rows.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            Rows with the columns `needed`.
+
+        Returns
+        -------
+        polars.DataFrame
+            The ids, ``split``, ``fold``, the targets, then the features.
+        """
+        return self.make_placed(frame, self.place(frame))
+
+    def make_placed(self, frame: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
+        """Make features of rows whose place and targets are known.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            The rows as they were read; a target may have taken the name of one of their columns.
+        placed : polars.DataFrame
+            As `place` gives it.
+
+        Returns
+        -------
+        polars.DataFrame
+            As `make` gives it.
+        """
+        rows = frame.filter(~frame[CONTROL]) if self.recipe.rows.controls == "drop" else frame
+        named = [target.name for target in self.recipe.targets]
+        columns = [rows[name] for name in self.ids]
+        columns += [placed[name] for name in (SPLIT, FOLD, *named)]
+        for block in self.recipe.features:
+            columns += self.make_block(block, rows, placed)
+        import polars as pl
+
+        return pl.DataFrame(columns)
+
+    def make_block(self, block: Block, rows: pl.DataFrame, placed: pl.DataFrame) -> list[pl.Series]:
+        """Make the columns of a block.
+
+        Parameters
+        ----------
+        block : Block
+            Of the recipe.
+        rows, placed : polars.DataFrame
+            The same rows, as they were read and as `place` gives them.
+
+        Returns
+        -------
+        list of polars.Series
+            In order.
+        """
+        if isinstance(block, TargetStatistics):
+            return self.statistics[block.name].apply(rows, placed).get_columns()
+        if isinstance(block, OneHot) and not block.svd:
+            return [self.encode(block, rows).alias(f"{block.column}{CODE}")]
+        chain = self.chains.get(block.name)
+        if chain is None:
+            return list_columns(self.genes[block.name].ensembl_ids, self.read_matrix(block, rows))
+        return list_columns(chain.columns, chain.apply(self.read_matrix(block, rows)))
+
+    def read_matrix(self, block: Block, rows: pl.DataFrame) -> NDArray[np.float64]:
+        """Give what the chain of a block starts from.
+
+        Parameters
+        ----------
+        block : Block
+            Of the recipe.
+        rows : polars.DataFrame
+            As they were read.
+
+        Returns
+        -------
+        ndarray of float64 (float32 for expression), rows by columns
+            NaN where a number is missing.
+        """
+        if isinstance(block, OneHot):
+            return expand_codes(self.encode(block, rows), len(self.levels[block.name]))
+        if isinstance(block, Expression):
+            from tahoe_engine.features.expression import read_expression
+
+            return read_expression(Path(self.root), self.genes[block.name], rows)
+        return read_numbers(rows, block.columns)
+
+    def encode(self, block: OneHot, rows: pl.DataFrame) -> pl.Series:
+        """Give the codes of a column.
+
+        Parameters
+        ----------
+        block : OneHot
+            Whose levels.
+        rows : polars.DataFrame
+            As they were read.
+
+        Returns
+        -------
+        polars.Series of Int32
+            -1 where the level is not known: zeros everywhere.
+        """
+        import polars as pl
+
+        return encode_levels(rows[block.column].cast(pl.String), self.levels[block.name], OTHER if block.top else None)
+
+
+def columns_of_split(recipe: Recipe) -> Iterator[str]:
+    """Give the columns that say who trains.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With its rule.
+
+    Yields
+    ------
+    str
+        Columns, also some of our own.
+    """
+    rule = recipe.split
+    yield from (*rule.by, *rule.stratify, CONTROL)
+    if not rule.by:
+        yield ROW_NUMBER if rule.method == "sklearn" else ROW_KEY
+
+
+def columns_of_targets(recipe: Recipe) -> Iterator[str]:
+    """Give the columns that targets are made of.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With its targets.
+
+    Yields
+    ------
+    str
+        Columns.
+    """
+    yield CONTROL
+    for target in recipe.targets:
+        if target.kind == "delta":
+            yield from (target.value, *target.by)
+        else:
+            yield target.column
+
+
+def columns_of_expression(recipe: Recipe) -> tuple[str, ...]:
+    """Give the columns that tell where the expression of a row is.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of cells or groups.
+
+    Returns
+    -------
+    tuple of str
+        Shard and row, or the group.
+    """
+    return ("group_id",) if recipe.table == "groups" else ("shard", "row")
+
+
+def read_numbers(rows: pl.DataFrame, columns: tuple[str, ...]) -> NDArray[np.float64]:
+    """Give columns as a matrix.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        With these columns, of numbers or truth values.
+    columns : tuple of str
+        Which.
+
+    Returns
+    -------
+    ndarray of float64, rows by columns
+        NaN for null.
+
+    Raises
+    ------
+    ConfigError
+        If a column has texts.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> read_numbers(pl.DataFrame({"a": [1, None], "b": [True, False]}), ("a", "b")).tolist()
+    [[1.0, 1.0], [nan, 0.0]]
+    """
+    import numpy as np
+    import polars as pl
+
+    from tahoe_engine.errors import ConfigError
+
+    for name in columns:
+        if not (rows.schema[name].is_numeric() or rows.schema[name] in {pl.Boolean, pl.Null}):
+            raise ConfigError(f"the column {name!r} has texts, not numbers; use a block of kind one_hot")
+    matrix = np.empty((rows.height, len(columns)))
+    for at, name in enumerate(columns):
+        matrix[:, at] = rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return matrix
+
+
+def expand_codes(codes: pl.Series, n_levels: int) -> NDArray[np.float64]:
+    """Give codes as zeros and ones.
+
+    Parameters
+    ----------
+    codes : polars.Series of Int32
+        -1 for no level.
+    n_levels : int
+        How many there are.
+
+    Returns
+    -------
+    ndarray of float64, rows by levels
+        One 1 a row at most.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> expand_codes(pl.Series([1, -1], dtype=pl.Int32), 2).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+    """
+    import numpy as np
+
+    found = codes.to_numpy()
+    matrix = np.zeros((len(found), n_levels))
+    known = np.flatnonzero(found >= 0)
+    matrix[known, found[known]] = 1.0
+    return matrix
+
+
+def list_columns(names: tuple[str, ...], matrix: NDArray[np.floating[Any]]) -> list[pl.Series]:
+    """Give the columns of a matrix their names.
+
+    Parameters
+    ----------
+    names : tuple of str
+        One a column.
+    matrix : ndarray, rows by columns
+        NaN becomes null.
+
+    Returns
+    -------
+    list of polars.Series
+        In order.
+    """
+    import numpy as np
+    import polars as pl
+
+    return [
+        pl.Series(name, np.ascontiguousarray(matrix[:, at])).fill_nan(None) for at, name in enumerate(names)
+    ]
