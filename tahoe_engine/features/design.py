@@ -14,7 +14,7 @@ from tahoe_engine.features.targets import add_targets
 from tahoe_engine.schema import FOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
     import polars as pl
@@ -71,19 +71,47 @@ class Design:
     @cached_property
     def needed(self) -> tuple[str, ...]:
         """Columns that rows must have, to be made into features."""
-        return tuple(dict.fromkeys([*self.ids, *columns_of_split(self.recipe), *columns_of_targets(self.recipe), *self._of_blocks()]))
+        recipe = self.recipe
+        named = [name for name in needed_columns(recipe, self.ids) if not self.is_target(name) or name in self.ids]
+        return tuple(dict.fromkeys([*columns_of_split(recipe), *columns_of_targets(recipe), *named]))
 
-    def _of_blocks(self) -> Iterator[str]:
-        for block in self.recipe.features:
-            if isinstance(block, Numeric):
-                yield from block.columns
-            elif isinstance(block, OneHot):
-                yield block.column
-            elif isinstance(block, TargetStatistics):
-                yield from block.by
-                yield ROW_KEY
-            elif isinstance(block, Expression):
-                yield from columns_of_expression(self.recipe)
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the features as they are stored, in order."""
+        return tuple(name for block in self.recipe.features for name in self.name_columns(block))
+
+    @cached_property
+    def n_features(self) -> int:
+        """Columns of the matrix that models see: codes count as many as they have levels."""
+        expanded = [len(self.levels[b.name]) for b in self.recipe.features if isinstance(b, OneHot) and not b.svd]
+        return len(self.columns) - len(expanded) + sum(expanded)
+
+    def is_target(self, name: str) -> bool:
+        """Tell whether a name is that of a target."""
+        return any(target.name == name for target in self.recipe.targets)
+
+    def name_codes(self, block: OneHot) -> str:
+        """Name the column of codes of a block."""
+        return f"{block.column}{CODE}"
+
+    def name_columns(self, block: Block) -> tuple[str, ...]:
+        """Name the columns that a block gives."""
+        chain = self.chains.get(block.name)
+        if chain is not None:
+            return chain.columns
+        if isinstance(block, TargetStatistics):
+            return self.statistics[block.name].columns
+        if isinstance(block, OneHot):
+            return (self.name_codes(block),)
+        return self.genes[block.name].columns
+
+    def names_before(self, block: Block) -> tuple[str, ...]:
+        """Name what the chain of a block starts from."""
+        if isinstance(block, Numeric):
+            return block.columns
+        if isinstance(block, OneHot):
+            return tuple(f"{block.column}={level}" for level in self.levels[block.name])
+        return self.genes[block.name].columns
 
     def place(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Say of rows who trains, and what their targets are.
@@ -165,25 +193,24 @@ class Design:
         if isinstance(block, TargetStatistics):
             return self.statistics[block.name].apply(rows, placed).get_columns()
         if isinstance(block, OneHot) and not block.svd:
-            return [self.encode(block, rows).alias(f"{block.column}{CODE}")]
+            return [self.encode(block, rows).alias(self.name_codes(block))]
+        matrix = self.read_matrix(block, rows, placed)
         chain = self.chains.get(block.name)
-        if chain is None:
-            return list_columns(self.genes[block.name].ensembl_ids, self.read_matrix(block, rows))
-        return list_columns(chain.columns, chain.apply(self.read_matrix(block, rows)))
+        return list_columns(self.name_columns(block), matrix if chain is None else chain.apply(matrix))
 
-    def read_matrix(self, block: Block, rows: pl.DataFrame) -> NDArray[np.float64]:
+    def read_matrix(self, block: Block, rows: pl.DataFrame, placed: pl.DataFrame) -> NDArray[np.floating[Any]]:
         """Give what the chain of a block starts from.
 
         Parameters
         ----------
         block : Block
             Of the recipe.
-        rows : polars.DataFrame
-            As they were read.
+        rows, placed : polars.DataFrame
+            The same rows, as they were read and as `place` gives them.
 
         Returns
         -------
-        ndarray of float64 (float32 for expression), rows by columns
+        ndarray of float64 (float32 for expression without a chain), rows by columns
             NaN where a number is missing.
         """
         if isinstance(block, OneHot):
@@ -191,8 +218,11 @@ class Design:
         if isinstance(block, Expression):
             from tahoe_engine.features.expression import read_expression
 
-            return read_expression(Path(self.root), self.genes[block.name], rows)
-        return read_numbers(rows, block.columns)
+            matrix = read_expression(Path(self.root), self.genes[block.name], rows)
+            return matrix.astype("float64") if block.svd else matrix
+        if isinstance(block, Numeric):
+            return read_numbers(take_columns(rows, placed, block.columns), block.columns)
+        raise AssertionError(f"no matrix of {block.kind}")
 
     def encode(self, block: OneHot, rows: pl.DataFrame) -> pl.Series:
         """Give the codes of a column.
@@ -252,6 +282,71 @@ def columns_of_targets(recipe: Recipe) -> Iterator[str]:
             yield from (target.value, *target.by)
         else:
             yield target.column
+
+
+def needed_columns(recipe: Recipe, ids: Iterable[str]) -> Iterator[str]:
+    """Give the columns that ids and features are made of.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With its blocks.
+    ids : iterable of str
+        Columns that go along.
+
+    Yields
+    ------
+    str
+        Columns, also some of our own, and targets where they are features.
+    """
+    yield from ids
+    for block in recipe.features:
+        yield from columns_of_block(recipe, block)
+
+
+def columns_of_block(recipe: Recipe, block: Block) -> Iterator[str]:
+    """Give the columns that a block is made of.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Whose.
+    block : Block
+        One of it.
+
+    Yields
+    ------
+    str
+        Columns.
+    """
+    if isinstance(block, Numeric):
+        yield from block.columns
+    elif isinstance(block, OneHot):
+        yield block.column
+    elif isinstance(block, TargetStatistics):
+        yield from (*block.by, ROW_KEY)
+    else:
+        yield from columns_of_expression(recipe)
+
+
+def take_columns(rows: pl.DataFrame, placed: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
+    """Take columns of rows, and targets where they are asked for by name.
+
+    Parameters
+    ----------
+    rows, placed : polars.DataFrame
+        The same rows, as they were read and as `Design.place` gives them.
+    columns : tuple of str
+        Which.
+
+    Returns
+    -------
+    polars.DataFrame
+        These columns.
+    """
+    import polars as pl
+
+    return pl.DataFrame([(rows if name in rows.columns else placed)[name] for name in dict.fromkeys(columns)])
 
 
 def columns_of_expression(recipe: Recipe) -> tuple[str, ...]:
@@ -358,6 +453,4 @@ def list_columns(names: tuple[str, ...], matrix: NDArray[np.floating[Any]]) -> l
     import numpy as np
     import polars as pl
 
-    return [
-        pl.Series(name, np.ascontiguousarray(matrix[:, at])).fill_nan(None) for at, name in enumerate(names)
-    ]
+    return [pl.Series(name, np.ascontiguousarray(matrix[:, at])).fill_nan(None) for at, name in enumerate(names)]

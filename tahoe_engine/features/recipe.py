@@ -150,7 +150,7 @@ class TargetStatistics(Part):
     @model_validator(mode="after")
     def _fits(self) -> TargetStatistics:
         if self.method == "leave_one_out" and (self.statistics != ("mean",) or self.noise == 0):
-            raise ValueError("leave_one_out gives the mean alone, and needs noise: without it the target can be solved for")
+            raise ValueError("leave_one_out gives the mean alone, and needs noise: the target could be solved for")
         return self
 
 
@@ -283,6 +283,8 @@ class SplitRule(Part):
     def _fits(self) -> SplitRule:
         if self.by and (self.stratify or self.method == "sklearn"):
             raise ValueError("groups are neither stratified nor split in scikit-learn's way; leave out split.by")
+        if self.stratify and self.method == "sklearn":
+            raise ValueError("what is split in scikit-learn's way is not stratified; leave out split.method")
         if self.test + self.validation >= 1:
             raise ValueError("test and validation leave nothing to train on")
         if self.folds == 1:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import BadDataError, ConfigError, escape_controls
 from tahoe_engine.features.formulas import Formula, read_formula
-from tahoe_engine.features.joins import Joins
+from tahoe_engine.features.joined import Joins
 from tahoe_engine.features.keys import hash_texts
 from tahoe_engine.features.table import TEXT, read_text
 from tahoe_engine.schema import DRUG

@@ -197,7 +197,9 @@ def _find_files(place: Path, recipe: Recipe) -> TableParts:
     return TableParts(
         kind=recipe.table,
         slices=tuple(
-            piece for path in paths for piece in cut_part(path.stem, path, counts[path], whole=recipe.table == "top_table")
+            piece
+            for path in paths
+            for piece in cut_part(path.stem, path, counts[path], whole=recipe.table == "top_table")
         ),
         hashes={path.stem: hash_file(path) for path in paths},
         columns=columns,
