@@ -139,13 +139,17 @@ class FittedChain:
     steps: tuple[Fitted, ...]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns that come out, without the prefix."""
+        return self.steps[-1].columns_out if self.steps else self.chain.columns
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that come out."""
-        names = self.steps[-1].columns_out if self.steps else self.chain.columns
         prefix = self.chain.prefix
         if not prefix and any(step.do in MIXING for step in self.steps):
             prefix = f"{self.chain.name}_"
-        return tuple(f"{prefix}{name}" for name in names)
+        return tuple(f"{prefix}{name}" for name in self.names)
 
     def apply(self, matrix: FloatArray) -> FloatArray:
         """Bring rows to the form that models get.
