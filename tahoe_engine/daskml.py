@@ -82,9 +82,12 @@ def fit_scales(array: Any) -> tuple[FloatArray, FloatArray]:  # noqa: ANN401 - d
     mean, variance : numpy.ndarray
         Of what is not missing, ddof 0. Its ``scale_`` is not given: see `choose_scales`.
     """
+    import numpy as np
     from dask_ml.preprocessing import StandardScaler
 
-    fitted = StandardScaler().fit(array)
+    # A column without any value is refused by its name later.
+    with np.errstate(invalid="ignore"):
+        fitted = StandardScaler().fit(array)
     return fitted.mean_, fitted.var_
 
 

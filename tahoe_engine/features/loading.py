@@ -69,7 +69,15 @@ class LoadLevel:
                 f"{piece[0]} gave a table of {loaded.shape} where {(piece[1], len(wanted))} was expected: it changed "
                 "while features were fitted; run the stage again"
             )
-        blocks = [chain.apply(loaded[:, [place[name] for name in chain.chain.columns]]) for chain in self.chains]
+        # A column after the other in memory: then NumPy adds up in pairs, and a mean is exact to the last bits. Row by
+        # row the error grows with the number of rows, which a column far from 0 shows (1e-9 at a mean of 1e6 sd).
+        n_columns = sum(len(chain.names) for chain in self.chains)
+        matrix = np.empty((len(loaded), (1 + self.marks) * n_columns), order="F")
+        start = 0
+        for chain in self.chains:
+            stop = start + len(chain.names)
+            matrix[:, start:stop] = chain.apply(loaded[:, [place[name] for name in chain.chain.columns]])
+            start = stop
         if self.marks:
-            blocks += [np.isnan(block).astype(np.float64) for block in blocks]
-        return np.hstack(blocks)
+            matrix[:, n_columns:] = np.isnan(matrix[:, :n_columns])
+        return matrix
