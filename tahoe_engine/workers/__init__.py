@@ -4,7 +4,7 @@ Units go out in a bounded window and come back as they finish. A worker process 
 that kills its process takes no other with it (measured: 4 threads a process, 4 of 6 innocent units lost).
 
 ``cluster`` starts and ends, ``supervise`` keeps alive, ``link`` listens, ``window`` hands out and blames, ``attempt``
-and ``sacrifice`` run in the workers.
+and ``sacrifice`` run in the workers; ``computing`` lends them to dask for a while.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tahoe_engine.outcomes import Outcome, Receipt, Unit, run_here
 from tahoe_engine.workers.cluster import open_link
+from tahoe_engine.workers.computing import Computing, Parcel, call_safely, open_computing
 from tahoe_engine.workers.dask_config import count_workers, is_here
 from tahoe_engine.workers.deferred import Deferred
 from tahoe_engine.workers.died import WorkerDiedError
@@ -27,7 +28,18 @@ if TYPE_CHECKING:
 
     from tahoe_engine.config import WorkersSettings
 
-__all__ = ["Deferred", "WorkerDiedError", "count_workers", "guard_units", "is_here", "run_units"]
+__all__ = [
+    "Computing",
+    "Deferred",
+    "Parcel",
+    "WorkerDiedError",
+    "call_safely",
+    "count_workers",
+    "guard_units",
+    "is_here",
+    "open_computing",
+    "run_units",
+]
 
 
 def run_units(  # noqa: PLR0913 - the keywords are what a stage may leave out

@@ -1,0 +1,149 @@
+"""What is used of dask-ml, and its repairs: the only module that knows it.
+
+dask-ml 2025.1.0 is not maintained any more; what is used here is compared with scikit-learn in the tests, and what it
+cannot do (medians of arrays, decompositions in bounded memory, sparse ones at all) is done elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from tahoe_engine.workers import Parcel, call_safely
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+
+
+def stack_slices(load: Callable[[Any], FloatArray], slices: Sequence[tuple[Any, int]], n_columns: int) -> Any:  # noqa: ANN401 - dask has no types
+    """Make one dask array of slices that are loaded when they are needed, one chunk each.
+
+    Parameters
+    ----------
+    load : callable
+        Picklable; gives the rows of a slice, float64.
+    slices : sequence of (object, int)
+        Each with its number of rows, which is not 0.
+    n_columns : int
+        Of what `load` gives.
+
+    Returns
+    -------
+    dask.array.Array
+        Nothing is loaded yet.
+    """
+    import dask.array as da
+    from dask._task_spec import DataNode, Task, TaskRef
+
+    name = f"slices-{uuid4().hex}"
+    # What loads carries what was fitted so far: it stands once in the graph, not in every task.
+    layer: dict[Any, Any] = {f"load-{name}": DataNode(f"load-{name}", load)}
+    for number, (piece, _) in enumerate(slices):
+        key = (name, number, 0)
+        layer[key] = Task(key, call_safely, TaskRef(f"load-{name}"), Parcel(piece))
+    rows = tuple(n_rows for _, n_rows in slices)
+    return da.Array(layer, name, (rows, (n_columns,)), dtype=float)  # type: ignore[no-untyped-call]
+
+
+def fit_means(array: Any) -> FloatArray:  # noqa: ANN401 - dask has no types
+    """Fit dask-ml's SimpleImputer(strategy="mean").
+
+    Parameters
+    ----------
+    array : dask.array.Array
+        NaN is missing.
+
+    Returns
+    -------
+    numpy.ndarray
+        The mean of what is not missing, a column each; NaN where all is.
+    """
+    from dask_ml.impute import SimpleImputer
+
+    statistics: FloatArray = SimpleImputer(strategy="mean").fit(array).statistics_
+    return statistics
+
+
+def fit_scales(array: Any) -> tuple[FloatArray, FloatArray]:  # noqa: ANN401 - dask has no types
+    """Fit dask-ml's StandardScaler.
+
+    Parameters
+    ----------
+    array : dask.array.Array
+        NaN is missing.
+
+    Returns
+    -------
+    mean, variance : numpy.ndarray
+        Of what is not missing, ddof 0. Its ``scale_`` is not given: see `choose_scales`.
+    """
+    import numpy as np
+    from dask_ml.preprocessing import StandardScaler
+
+    # A column without any value is refused by its name later.
+    with np.errstate(invalid="ignore"):
+        fitted = StandardScaler().fit(array)
+    return fitted.mean_, fitted.var_
+
+
+def choose_scales(means: FloatArray, variances: FloatArray, counts: FloatArray) -> FloatArray:
+    """Give what to divide by: the standard deviation, or 1 for a column that is constant.
+
+    dask-ml takes a column for constant only if its variance is exactly 0, which rounding can spoil: ten times 0.1 would
+    be divided by 1e-17. The rule is scikit-learn's: Chan, Golub and LeVeque, Algorithms for computing the sample
+    variance (1983), equation 1.8b.
+
+    Parameters
+    ----------
+    means, variances, counts : numpy.ndarray
+        Of what is not missing.
+
+    Returns
+    -------
+    numpy.ndarray
+        Never 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> choose_scales(np.array([0.1, 0.1]), np.array([1e-34, 4.0]), np.array([10.0, 10.0])).tolist()
+    [1.0, 2.0]
+    """
+    import numpy as np
+
+    eps = np.finfo(np.float64).eps
+    constant = variances <= counts * eps * variances + (counts * means * eps) ** 2
+    return np.where(constant, 1.0, np.sqrt(variances))
+
+
+def list_powers(n_columns: int, degree: int) -> NDArray[np.int64]:
+    """Give the powers of dask-ml's PolynomialFeatures(degree, include_bias=False).
+
+    Parameters
+    ----------
+    n_columns : int
+        That go in.
+    degree : int
+        Highest sum of powers.
+
+    Returns
+    -------
+    numpy.ndarray
+        A row for each column that comes out, a column for each that goes in.
+
+    Examples
+    --------
+    >>> list_powers(2, 2).tolist()
+    [[1, 0], [0, 1], [2, 0], [1, 1], [0, 2]]
+    """
+    import numpy as np
+    from dask_ml.preprocessing import PolynomialFeatures
+
+    fitted = PolynomialFeatures(degree=degree, include_bias=False).fit(np.ones((1, n_columns)))
+    powers: NDArray[np.int64] = fitted.powers_.astype(np.int64)
+    return powers
