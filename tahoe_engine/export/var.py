@@ -8,7 +8,8 @@ from tahoe_engine.errors import ConfigError, StageError
 from tahoe_engine.export.frames import FrameWriter
 from tahoe_engine.export.h5ad import name_uniquely
 from tahoe_engine.groups.select import CHOSEN, select_genes
-from tahoe_engine.schema import ENSEMBL_ID, GENE_SYMBOL, TOKEN_ID
+from tahoe_engine.schema import ENSEMBL_ID
+from tahoe_engine.vocabulary.joined import load_run_genes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,15 +45,7 @@ def load_var(run: Run, flavor: Flavor | None = None, n_top_genes: int | None = N
     """
     import polars as pl
 
-    path = run.path / "metadata" / "genes.parquet"
-    try:
-        table = pl.read_parquet(path, glob=False)
-        genes = table.select(
-            pl.col(GENE_SYMBOL).fill_null(""), ENSEMBL_ID, pl.col(TOKEN_ID).cast(pl.Int32).alias("gene")
-        )
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise StageError(f"{path}: cannot be read ({error}); run `tahoe cells` again to restore it") from error
-
+    genes = load_run_genes(run.path / "metadata")
     if flavor is None:
         if n_top_genes is not None:
             raise ConfigError("--n-top-genes: say how they are selected with --flavor seurat or cell_ranger")
