@@ -88,7 +88,9 @@ def list_groups(root: str | Path, by: Sequence[str]) -> pl.DataFrame:
                 f"a group has cells of more than one {named}, so that a split by it may cut groups in two; {told}: "
                 f"run `tahoe groups --new` with --by that names {named}, too, or split by {', '.join(keys)}"
             )
-        index = index.select(GROUP, *keys).join(cells, on=list(keys), how="left", nulls_equal=True, validate="1:1")
+        index = index.select(GROUP, *keys).join(
+            cells, on=list(keys), how="left", nulls_equal=True, validate="1:1", maintain_order="left"
+        )
     return index.select(GROUP, *by)
 
 
@@ -154,7 +156,7 @@ def read_expression(
         return matrix
     vocabulary = load_run_genes(layout.metadata)
     # Of each gene of the vocabulary its column, or none.
-    column_of = np.full(vocabulary.height, -1)
+    column_of = np.full(vocabulary.height, -1, np.int32)
     column_of[_find_places(vocabulary, genes)] = np.arange(len(genes))
     if set(PLACE) <= set(frame.columns):
         settings = settings or Settings()
@@ -188,7 +190,7 @@ def _find_places(vocabulary: pl.DataFrame, genes: FittedGenes) -> NDArray[np.int
 
 
 def _read_cells(
-    layout: Layout, counts: Counts, column_of: NDArray[np.int64], asked: pl.DataFrame, matrix: NDArray[np.float32]
+    layout: Layout, counts: Counts, column_of: NDArray[np.int32], asked: pl.DataFrame, matrix: NDArray[np.float32]
 ) -> None:
     """Fill the rows of the cells of a shard."""
     import numpy as np
@@ -200,12 +202,12 @@ def _read_cells(
     cells, target, done = _find_cells(layout, shard, rows), places[firsts], 0
     totals = cells["total_counts"].to_numpy()
     for block in counts.read(shard, cells):
-        cell = np.repeat(np.arange(done, done + len(block.lengths)), block.lengths)
-        done += len(block.lengths)
         column = column_of[block.genes]
-        kept = column >= 0
-        cell = cell[kept]
+        # Few of the entries are of chosen genes: of those alone the cell is looked up.
+        kept = np.flatnonzero(column >= 0)
+        cell = done + np.searchsorted(np.cumsum(block.lengths), kept, side="right")
         matrix[target[cell], column[kept]] = np.log1p(block.counts[kept] * TARGET / totals[cell])
+        done += len(block.lengths)
     if len(rows) < len(places):
         matrix[places] = matrix[target[cell_of]]
 
@@ -229,7 +231,7 @@ def _find_cells(layout: Layout, shard: str, rows: NDArray[np.int64]) -> pl.DataF
 
 
 def _read_groups(
-    layout: Layout, tokens: NDArray[np.int32], column_of: NDArray[np.int64], ids: pl.Series, matrix: NDArray[np.float32]
+    layout: Layout, tokens: NDArray[np.int32], column_of: NDArray[np.int32], ids: pl.Series, matrix: NDArray[np.float32]
 ) -> None:
     """Fill the rows of groups, part by part."""
     import numpy as np
