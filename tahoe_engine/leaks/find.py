@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.leaks.classes import find_separating
+from tahoe_engine.leaks.combinations import find_combined
 from tahoe_engine.leaks.functions import find_functions
 from tahoe_engine.leaks.identities import find_affine
 from tahoe_engine.leaks.leak import KINDS, Leak
@@ -13,6 +14,9 @@ from tahoe_engine.leaks.orders import find_monotone
 from tahoe_engine.leaks.pairs import find_duplicates
 from tahoe_engine.leaks.sheet import check_column, read_frame, read_sheet, read_side
 from tahoe_engine.leaks.straddle import find_straddling
+from tahoe_engine.leaks.strata import list_strata
+from tahoe_engine.leaks.ties import find_tied
+from tahoe_engine.leaks.within import find_within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-    from tahoe_engine.leaks.sheet import Codes
+    from tahoe_engine.leaks.sheet import Codes, Sheet
 
 MAX_ROWS: Final = 100_000
 
@@ -82,15 +86,26 @@ def find_leaks(
     features = table.drop(split) if isinstance(split, str) and split not in (target, *by) else table
     sheet = read_sheet(features, target, side, by, max_rows)
     if sheet.height:
-        affine = find_affine(sheet)
-        auc = find_separating(sheet)
-        told = {leak.column for leak in (*affine, *auc)}
-        monotone = find_monotone(sheet, told)
-        told |= {leak.column for leak in monotone}
-        found += [*affine, *auc, *monotone, *find_functions(sheet, told), *find_duplicates(sheet)]
+        found += _find_identities(sheet)
     kinds = list(KINDS)
     places = {name: place for place, name in enumerate(table.columns)}
     return sorted(found, key=lambda leak: (kinds.index(leak.kind), places.get(leak.column, -1)))
+
+
+def _find_identities(sheet: Sheet) -> list[Leak]:
+    """Look for what gives the target away: alone, within levels, then together."""
+    found = [*find_affine(sheet), *find_separating(sheet)]
+    found += find_monotone(sheet, _name(found))
+    found += find_functions(sheet, _name(found))
+    strata = list_strata(sheet)
+    found += find_within(sheet, strata, _name(found))
+    found += find_combined(sheet, _name(found))
+    found += find_tied(sheet, _name(found))
+    return found + find_duplicates(sheet)
+
+
+def _name(found: Sequence[Leak]) -> set[str]:
+    return {leak.column for leak in found}
 
 
 def _count_groups(table: pl.DataFrame, by: Sequence[str], side: Codes) -> pl.DataFrame:

@@ -124,7 +124,7 @@ def _judge_curve(sheet: Sheet, column: Column, target: Column) -> Leak | None:
         (x, y, f"{sheet.target} is a curve over {column.name}"),
         (y, x, f"{column.name} is a curve over {sheet.target}"),
     ):
-        if min(_follow(one[:SMOOTH_ROWS], other[:SMOOTH_ROWS]), _follow(one, other)) >= 0:
+        if _follow(one[:SMOOTH_ROWS], other[:SMOOTH_ROWS]) >= 0 and _follow(one, other) >= 0:
             xi = _follow(one, other) + _bar(n)
             words = f"{says} without noise: Chatterjee's xi is {xi:.6f} over {n:,} rows"
             return Leak(column.name, "function", words, (column.name,), {"xi": xi, "rows": int(n)})

@@ -61,9 +61,9 @@ def _judge_order(sheet: Sheet, column: Column, target: Column) -> Leak | None:
         if not order_rows(x, y):
             continue
         x_codes, y_codes = round_values(x), round_values(y)
-        if not _tells_the_other(x_codes, y_codes) or not _cuts_dense(x_codes, y):
+        if not tells_the_other(x_codes, y_codes) or not cuts_dense(x_codes, y):
             return None
-        luck = _count_orders(x_codes, y_codes) - count_deals(count_values(y_codes))
+        luck = count_orders(x_codes, y_codes) - count_deals(count_values(y_codes))
         if is_luck(luck, 2 * len(sheet.columns)):
             return None
         levels = np.unique(x_codes).size
@@ -95,7 +95,7 @@ def order_rows(x: Floats, y: Floats) -> bool:
     return bool((lows[1:] >= highs[:-1] - 1e-9 * spread).all()) and spread > 0 and starts.size > 1
 
 
-def _tells_the_other(x: Codes, y: Codes) -> bool:
+def tells_the_other(x: Codes, y: Codes) -> bool:
     """Whether one of the two is a function of the other.
 
     A category that always has the lowest value, as other rows have too, is in no discordant pair either, and is honest.
@@ -106,7 +106,7 @@ def _tells_the_other(x: Codes, y: Codes) -> bool:
     return bool(pairs == np.unique(x).size or pairs == np.unique(y).size)
 
 
-def _cuts_dense(x: Codes, y: Floats) -> bool:
+def cuts_dense(x: Codes, y: Floats) -> bool:
     """Whether the few values of x cut the target where it has many rows: a strong honest effect leaves a gap there."""
     import numpy as np
 
@@ -125,7 +125,7 @@ def _cuts_dense(x: Codes, y: Floats) -> bool:
     return bool(dense >= max(1, (values.size - 1) / 2))
 
 
-def _count_orders(x: Codes, y: Codes) -> float:
+def count_orders(x: Codes, y: Codes) -> float:
     """Count (log10) the deals of y that have no discordant pair with x: those within the values of x."""
     import numpy as np
 
