@@ -1,0 +1,9 @@
+"""The leak guard: what in a table of features gives the target, or test rows, away."""
+
+from __future__ import annotations
+
+from tahoe_engine.leaks.find import find_leaks
+from tahoe_engine.leaks.leak import KINDS, Leak
+from tahoe_engine.leaks.straddle import find_straddling
+
+__all__ = ["KINDS", "Leak", "find_leaks", "find_straddling"]
