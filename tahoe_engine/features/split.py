@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import ConfigError, StageError
@@ -39,6 +40,8 @@ class Split:
         are tested and validated (null for none).
     n_rows : int
         Rows that were shared out.
+    keys : int
+        Sum of their keys modulo 2^64, where they were shared out one by one: the split of other rows is another one.
     warnings : tuple of str
         What its user should know.
     """
@@ -47,12 +50,17 @@ class Split:
     groups: pl.DataFrame | None = field(default=None, repr=False)
     strata: pl.DataFrame | None = field(default=None, repr=False)
     n_rows: int = 0
+    keys: int = 0
     warnings: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
         """Sha256 of who is where; the same for the same groups or rows in any order."""
-        return digest_of({name: part for name, part in self.describe().items() if name in {"rule", "groups", "strata"}})
+        told = self.describe()
+        told.pop("warnings")
+        if self.groups is not None:
+            told.pop("n_rows")  # groups are where they are, however large
+        return digest_of(told)
 
     def assign(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Say of rows who trains.
@@ -90,7 +98,7 @@ class Split:
         parts = {"groups": self.groups, "strata": self.strata}
         told = {name: None if part is None else part.to_dict(as_series=False) for name, part in parts.items()}
         rule = self.rule.model_dump(mode="json")
-        return {"rule": rule, "n_rows": self.n_rows, **told, "warnings": list(self.warnings)}
+        return {"rule": rule, "n_rows": self.n_rows, "keys": self.keys, **told, "warnings": list(self.warnings)}
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Split:
@@ -124,6 +132,7 @@ class Split:
                 None if groups is None else pl.DataFrame(groups, schema=of_groups),
                 None if strata is None else pl.DataFrame(strata, schema=of_rows),
                 told["n_rows"],
+                told["keys"],
                 tuple(told["warnings"]),
             )
         except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
@@ -170,6 +179,7 @@ def hash_groups(groups: pl.DataFrame, by: tuple[str, ...], seed: int) -> NDArray
     return hash_texts([groups[name] for name in by], seed)
 
 
+@lru_cache(maxsize=1)  # asked for once a slice
 def permute_places(rule: SplitRule, n_rows: int) -> NDArray[np.uint8]:
     """Share out places as scikit-learn does.
 
@@ -207,6 +217,7 @@ def permute_places(rule: SplitRule, n_rows: int) -> NDArray[np.uint8]:
     places = np.zeros(n_rows, np.uint8)
     places[order[:n_test]] = TEST
     places[order[n_test : n_test + n_validation]] = VALIDATION
+    places.setflags(write=False)
     return places
 
 

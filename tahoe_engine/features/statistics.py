@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.errors import ConfigError
-from tahoe_engine.features.keys import hash_texts, mix
-from tahoe_engine.features.sums import merge_sums, read_sums, sum_exactly, sum_squares
+from tahoe_engine.errors import StageError
+from tahoe_engine.features.keys import mix
+from tahoe_engine.features.levelsums import (
+    NONE,
+    ROW_KEY,
+    SPLIT,
+    LevelSums,
+    collect_statistics,
+    draw_folds,
+    merge_statistics,
+    read_target,
+)
+from tahoe_engine.features.sums import read_sums
+from tahoe_engine.features.tablefiles import decode_table, encode_table
+from tahoe_engine.schema import FOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     import polars as pl
@@ -19,116 +31,7 @@ if TYPE_CHECKING:
 
     from tahoe_engine.features.recipe import TargetStatistics
 
-FOLD: Final = "fold"
-SPLIT: Final = "split"
-ROW_KEY: Final = "row_key"
-NONE: Final = -1  # fold of rows outside training: they see all of it
-OWN_FOLDS: Final = 5  # where the split has none
-MOST_VALUES: Final = 20_000_000  # that a quantile gathers
 Level = tuple[str | None, ...]
-
-
-@dataclass
-class LevelSums:
-    """What slices tell of the target by level and fold.
-
-    Parameters
-    ----------
-    sums, squares : polars.DataFrame
-        Exact, by level and fold.
-    values : polars.DataFrame, optional
-        For quantiles: the values themselves.
-    """
-
-    sums: pl.DataFrame
-    squares: pl.DataFrame | None = None
-    values: pl.DataFrame | None = None
-
-
-def draw_folds(placed: pl.DataFrame, rows: pl.DataFrame) -> pl.Series:
-    """Give each training row the fold that must not tell it anything.
-
-    Parameters
-    ----------
-    placed : polars.DataFrame
-        With ``split`` and ``fold``.
-    rows : polars.DataFrame
-        The same rows with ``row_key``.
-
-    Returns
-    -------
-    polars.Series of Int32
-        The fold of the split where it has any, else one of five by the row's key; -1 outside training.
-    """
-    import numpy as np
-    import polars as pl
-
-    if placed[FOLD].null_count() < placed.height:
-        return placed[FOLD].cast(pl.Int32).fill_null(NONE)
-    drawn = (mix(rows[ROW_KEY].to_numpy()) % np.uint64(OWN_FOLDS)).astype(np.int32)
-    return pl.Series(FOLD, np.where((placed[SPLIT] == 0).to_numpy(), drawn, NONE), dtype=pl.Int32)
-
-
-def collect_statistics(rows: pl.DataFrame, placed: pl.DataFrame, block: TargetStatistics) -> LevelSums:
-    """Sum the target by level and fold.
-
-    Parameters
-    ----------
-    rows, placed : polars.DataFrame
-        Rows that are fitted on: with the columns of the block and ``row_key``; with ``fold`` and the target.
-    block : TargetStatistics
-        What is asked for.
-
-    Returns
-    -------
-    LevelSums
-        Put together by `merge_statistics`.
-
-    Raises
-    ------
-    ConfigError
-        If the target has no numbers.
-    """
-    import polars as pl
-
-    target = read_target(placed, block)
-    keys = rows.select(pl.col(name).cast(pl.String) for name in block.by).with_columns(draw_folds(placed, rows))
-    told = LevelSums(sum_exactly(keys, target))
-    if "std" in block.statistics:
-        told.squares = sum_squares(keys, target)
-    if "quantile" in block.statistics:
-        told.values = keys.with_columns(target.alias("value")).drop_nulls("value")
-    return told
-
-
-def merge_statistics(parts: Sequence[LevelSums]) -> LevelSums:
-    """Put together what slices told.
-
-    Parameters
-    ----------
-    parts : sequence of LevelSums
-        In the order of the slices.
-
-    Returns
-    -------
-    LevelSums
-        Of all rows.
-
-    Raises
-    ------
-    ConfigError
-        If a quantile would gather more than 20 million values.
-    """
-    import polars as pl
-
-    squares = [part.squares for part in parts if part.squares is not None]
-    values = [part.values for part in parts if part.values is not None]
-    merged = LevelSums(merge_sums([part.sums for part in parts]))
-    merged.squares = merge_sums(squares) if squares else None
-    merged.values = pl.concat(values) if values else None
-    if merged.values is not None and merged.values.height > MOST_VALUES:
-        raise ConfigError(f"a quantile of the target is for up to {MOST_VALUES:,} training rows; use mean or std")
-    return merged
 
 
 def decide_statistics(told: LevelSums, block: TargetStatistics) -> FittedStatistics:
@@ -150,7 +53,8 @@ def decide_statistics(told: LevelSums, block: TargetStatistics) -> FittedStatist
 
     sums = _by_fold(read_sums(told.sums))
     squares = _by_fold(read_sums(told.squares)) if told.squares is not None else {}
-    folds = sorted({fold for by_fold in sums.values() for fold in by_fold})
+    # Test rows are among them where everything is fitted on all rows; nobody's fold is theirs.
+    folds = sorted({fold for by_fold in sums.values() for fold in by_fold} - {NONE})
     seen = [NONE, *folds] if block.method == "folds" else [NONE]
     overall = {fold: _leave_out(_add_up(sums), fold) for fold in seen}
     overall_squares = {fold: _leave_out(_add_up(squares), fold) for fold in seen}
@@ -164,13 +68,12 @@ def decide_statistics(told: LevelSums, block: TargetStatistics) -> FittedStatist
             told_of = _tell(own, own_squares, overall[fold], overall_squares[fold], block)
             key = (None,) * len(block.by) if level is None else level
             rows.append((level is None, *key, fold, own[0], float(own[1]), *told_of))
-    statistics = [name for name in block.statistics if name != "quantile"]
-    schema: dict[str, Any] = {"overall": pl.Boolean, **dict.fromkeys(block.by, pl.String), FOLD: pl.Int32}
-    schema |= {"n": pl.Int64, "sum": pl.Float64, **dict.fromkeys(statistics, pl.Float64)}
+    schema = _schema(block)
+    schema.pop("quantile", None)
     table = pl.DataFrame(rows, schema=schema, orient="row")
     if told.values is not None:
         table = _add_quantiles(table, told.values, block, seen)
-    return FittedStatistics(block, table)
+    return FittedStatistics(block, table.select(*_schema(block)))
 
 
 @dataclass(frozen=True)
@@ -226,6 +129,43 @@ class FittedStatistics:
             return told
         return pl.DataFrame([self._leave_out(rows, placed, found, told.to_series())])
 
+    def encode(self) -> dict[str, bytes]:
+        """Give the table as a file.
+
+        Returns
+        -------
+        dict of str to bytes
+            Parquet, by file name; equal for equal statistics.
+        """
+        return {_name_file(self.block): encode_table(self.table)}
+
+    @classmethod
+    def decode(cls, block: TargetStatistics, files: Mapping[str, bytes]) -> FittedStatistics:
+        """Read what `encode` gave.
+
+        Parameters
+        ----------
+        block : TargetStatistics
+            What was asked for.
+        files : mapping of str to bytes
+            The file, perhaps among others.
+
+        Returns
+        -------
+        FittedStatistics
+            They give the same columns, bit for bit.
+
+        Raises
+        ------
+        StageError
+            If the file is missing, damaged, or of another block.
+        """
+        name = _name_file(block)
+        table = decode_table(files, name, _schema(block))
+        if not table["overall"].any():
+            raise StageError(f"{name} has no overall values; run `tahoe features` again")
+        return cls(block, table)
+
     def _leave_out(self, rows: pl.DataFrame, placed: pl.DataFrame, found: pl.DataFrame, plain: pl.Series) -> pl.Series:
         """Tell training rows of all others of their level, with noise."""
         import numpy as np
@@ -266,32 +206,15 @@ def draw_normal(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
     return normal
 
 
-def read_target(placed: pl.DataFrame, block: TargetStatistics) -> pl.Series:
-    """Give the target as numbers.
+def _name_file(block: TargetStatistics) -> str:
+    return f"statistics-{block.name}.parquet"
 
-    Parameters
-    ----------
-    placed : polars.DataFrame
-        With the target.
-    block : TargetStatistics
-        Which.
 
-    Returns
-    -------
-    polars.Series of Float64
-        Null where there is none.
-
-    Raises
-    ------
-    ConfigError
-        If it has texts.
-    """
+def _schema(block: TargetStatistics) -> dict[str, Any]:
     import polars as pl
 
-    target = placed[block.of]
-    if not (target.dtype.is_numeric() or target.dtype == pl.Boolean):
-        raise ConfigError(f"block {block.name!r}: the target {block.of!r} has texts; statistics are of numbers")
-    return target.cast(pl.Float64).fill_nan(None)
+    keys: dict[str, Any] = {"overall": pl.Boolean, **dict.fromkeys(block.by, pl.String), FOLD: pl.Int32}
+    return {**keys, "n": pl.Int64, "sum": pl.Float64, **dict.fromkeys(block.statistics, pl.Float64)}
 
 
 Sums = dict[int, tuple[int, Fraction]]
@@ -314,7 +237,7 @@ def _add_up(by_level: dict[Level, Sums]) -> Sums:
 
 
 def _leave_out(sums: Sums, fold: int) -> tuple[int, Fraction]:
-    others = [told for one, told in sums.items() if one != fold]
+    others = [told for one, told in sums.items() if fold == NONE or one != fold]
     return sum(n for n, _ in others), sum((value for _, value in others), Fraction(0))
 
 
@@ -374,6 +297,5 @@ __all__ = [
     "collect_statistics",
     "decide_statistics",
     "draw_folds",
-    "hash_texts",
     "merge_statistics",
 ]

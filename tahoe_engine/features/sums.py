@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 DIGITS: Final = 53  # of a float64
 LOW: Final = 26  # of them are summed apart, so that 2^36 rows fit into 64 bits
 SPLITTER: Final = 2.0**27 + 1
+LARGEST_SQUARED: Final = 2.0**500  # beyond, squares and their parts overflow
+EXPONENT, HIGH, LOW_PART, N = "sum exponent", "sum high", "sum low", "sum n"  # no one's columns are called so
 
 
 def sum_exactly(keys: pl.DataFrame, values: pl.Series) -> pl.DataFrame:
@@ -30,8 +32,8 @@ def sum_exactly(keys: pl.DataFrame, values: pl.Series) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        The keys, ``exponent``, ``high``, ``low`` and ``n``: whole numbers, to be put together by `merge_sums` and read
-        by `read_sums`.
+        The keys, exponent, high and low half of the sum and n: whole numbers, to be put together by `merge_sums` and
+        read by `read_sums`.
 
     Raises
     ------
@@ -53,10 +55,10 @@ def sum_exactly(keys: pl.DataFrame, values: pl.Series) -> pl.DataFrame:
     mantissas, exponents = np.frexp(numbers)
     whole = (mantissas * 2.0**DIGITS).astype(np.int64)
     parts = keys.filter(known).with_columns(
-        pl.Series("exponent", exponents.astype(np.int32)),
-        pl.Series("high", whole >> LOW),
-        pl.Series("low", whole & ((1 << LOW) - 1)),
-        pl.lit(1, dtype=pl.Int64).alias("n"),
+        pl.Series(EXPONENT, exponents.astype(np.int32)),
+        pl.Series(HIGH, whole >> LOW),
+        pl.Series(LOW_PART, whole & ((1 << LOW) - 1)),
+        pl.lit(1, dtype=pl.Int64).alias(N),
     )
     return _add(parts)
 
@@ -72,16 +74,27 @@ def sum_squares(keys: pl.DataFrame, values: pl.Series) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        As `sum_exactly` gives it; its ``n`` counts every number twice.
+        As `sum_exactly` gives it; its n counts every number twice.
+
+    Raises
+    ------
+    BadDataError
+        If a number is infinite or beyond 2^500.
 
     Notes
     -----
     A square is split into a float64 and the error of its rounding, which is a float64 too (T. J. Dekker, A floating-
-    point technique for extending the available precision, 1971).
+    point technique for extending the available precision, 1971). Of numbers below 2^-480 the last bits of the square
+    are below the smallest float64 and get lost, the same ones in any order.
     """
+    import numpy as np
     import polars as pl
 
     numbers = values.fill_nan(None).fill_null(0.0).to_numpy()
+    if (np.abs(numbers) > LARGEST_SQUARED).any():
+        raise BadDataError(
+            f"the column {values.name!r} has a number too large to be squared; leave it out with `where`"
+        )
     square = numbers * numbers
     large = SPLITTER * numbers
     high = large - (large - numbers)
@@ -144,5 +157,5 @@ def read_sums(sums: pl.DataFrame) -> dict[tuple[str | int | None, ...], tuple[in
 def _add(parts: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
-    keys = [name for name in parts.columns if name not in {"high", "low", "n"}]
-    return parts.group_by(keys).agg(pl.col("high").sum(), pl.col("low").sum(), pl.col("n").sum()).sort(keys)
+    keys = [name for name in parts.columns if name not in {HIGH, LOW_PART, N}]
+    return parts.group_by(keys).agg(pl.col(HIGH).sum(), pl.col(LOW_PART).sum(), pl.col(N).sum()).sort(keys)
