@@ -127,16 +127,18 @@ class Split:
             of_groups = {**types, SPLIT: pl.UInt8, FOLD: pl.UInt8}
             of_rows = {**types, "n_rows": pl.UInt64, "test": pl.UInt64, "validation": pl.UInt64}
             groups, strata = told["groups"], told["strata"]
-            return cls(
+            split = cls(
                 rule,
                 None if groups is None else pl.DataFrame(groups, schema=of_groups),
                 None if strata is None else pl.DataFrame(strata, schema=of_rows),
-                told["n_rows"],
-                told["keys"],
+                int(told["n_rows"]),
+                int(told["keys"]),
                 tuple(told["warnings"]),
             )
+            _require_whole(split)
         except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
             raise StageError(f"split.json is damaged ({error}); run `tahoe features` again") from error
+        return split
 
 
 def hash_rows(frame: pl.DataFrame, seed: int) -> NDArray[np.uint64]:
@@ -219,6 +221,14 @@ def permute_places(rule: SplitRule, n_rows: int) -> NDArray[np.uint8]:
     places[order[n_test : n_test + n_validation]] = VALIDATION
     places.setflags(write=False)
     return places
+
+
+def _require_whole(split: Split) -> None:
+    rule, groups = split.rule, split.groups
+    if (groups is None) == bool(rule.by) or (split.strata is None) == (not rule.by and rule.method == "hash"):
+        raise ValueError("groups and strata are not those of the rule")
+    if groups is not None and not groups[SPLIT].is_between(TRAIN, TEST).all():
+        raise ValueError("a group is neither of training nor of validation nor of test")
 
 
 def _assign_groups(groups: pl.DataFrame, frame: pl.DataFrame, by: tuple[str, ...]) -> pl.DataFrame:

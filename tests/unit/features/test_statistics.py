@@ -42,7 +42,7 @@ def tell(name: str, values: Any, overall: Any, m: float) -> float:
     """One statistic of a level by NumPy."""
     if name == "quantile":
         return float(np.quantile(values if len(values) else overall, 0.8))
-    of = {"mean": np.mean, "std": np.std}[name]
+    of: Any = np.mean if name == "mean" else np.std
     if not len(values):
         return float(of(overall))
     return float((len(values) * of(values) + m * of(overall)) / (len(values) + m))
