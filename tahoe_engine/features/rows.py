@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tahoe_engine.errors import BadDataError, ConfigError, escape_controls
+from tahoe_engine.errors import BadDataError, ConfigError, TahoeWarning, escape_controls
 from tahoe_engine.features.formulas import Formula, read_formula
-from tahoe_engine.features.joined import Joins
 from tahoe_engine.features.keys import hash_texts
 from tahoe_engine.features.table import TEXT, read_text
 from tahoe_engine.schema import DRUG
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from tahoe_engine.features.joined import Joins
     from tahoe_engine.features.recipe import Recipe
     from tahoe_engine.features.table import Slice, TableParts
 
@@ -176,18 +177,18 @@ def _read_slice(piece: Slice, table: TableParts, columns: Collection[str]) -> pl
     import polars as pl
 
     path = Path(piece.path)
-    names = [name for name in table.columns if name in columns]
+    names = [name for name in table.columns if name in columns] or list(table.columns[:1])  # of none are no rows
     try:
         if table.kind == "top_table":
             from tahoe_engine.toptable import read_top_table
 
-            frame: pl.DataFrame = read_top_table(path).frame.select(names)
+            with warnings.catch_warnings(action="ignore", category=TahoeWarning):  # they were told with the plan
+                frame: pl.DataFrame = read_top_table(path).frame.select(names)
         elif path.suffix in TEXT:
             frame = read_text(path).select(names)
         else:
             scanned = pl.scan_parquet(path, glob=False, hive_partitioning=False).slice(piece.first, piece.n_rows)
-            # A table of no columns has no rows either.
-            frame = scanned.select(names or table.columns[:1]).collect()
+            frame = scanned.select(names).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BadDataError(f"{path}: cannot be read: {escape_controls(str(error))}") from error
     if frame.height != piece.n_rows:

@@ -165,8 +165,9 @@ def decide_statistics(told: LevelSums, block: TargetStatistics) -> FittedStatist
             key = (None,) * len(block.by) if level is None else level
             rows.append((level is None, *key, fold, own[0], float(own[1]), *told_of))
     statistics = [name for name in block.statistics if name != "quantile"]
-    schema: dict[str, Any] = {"overall": pl.Boolean, **dict.fromkeys(block.by, pl.String), FOLD: pl.Int32}
-    schema |= {"n": pl.Int64, "sum": pl.Float64, **dict.fromkeys(statistics, pl.Float64)}
+    keys = dict.fromkeys(block.by, pl.String)
+    schema: dict[str, Any] = {"overall": pl.Boolean, **keys, FOLD: pl.Int32, "n": pl.Int64, "sum": pl.Float64}
+    schema.update(dict.fromkeys(statistics, pl.Float64))
     table = pl.DataFrame(rows, schema=schema, orient="row")
     if told.values is not None:
         table = _add_quantiles(table, told.values, block, seen)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tahoe_engine.errors import BadDataError, ConfigError, SourceError, StageError, escape_controls
+from tahoe_engine.errors import BadDataError, ConfigError, SourceError, StageError, TahoeWarning, escape_controls
 from tahoe_engine.run import Layout, hash_file, read_published
 from tahoe_engine.schema import BARCODE, CELLS, GROUP_KEYS, SAMPLE, groups_index
 
@@ -180,7 +181,8 @@ def _find_files(place: Path, recipe: Recipe) -> TableParts:
     paths = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     if not paths or not all(path.is_file() for path in paths):
         raise SourceError(f"{place}: no such table; name a file (Parquet, CSV) or a folder of Parquet files")
-    counts, columns = {}, ()
+    counts: dict[Path, int] = {}
+    columns: tuple[str, ...] = ()
     for path in paths:
         counts[path], found = _measure(path)
         if columns and found != columns:
@@ -290,5 +292,7 @@ def _tell_top_table(paths: list[Path]) -> tuple[tuple[str, ...], dict[str, Any]]
 
     if len(paths) > 1:
         raise ConfigError("a top table is one file; name it with --table")
-    table = read_top_table(paths[0])
+    # Its warnings are told with the plan and written into the manifest.
+    with warnings.catch_warnings(action="ignore", category=TahoeWarning):
+        table = read_top_table(paths[0])
     return tuple(table.frame.columns), {"top_table": table.describe()}
