@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.errors import BadDataError, TahoeWarning, escape_controls
+from tahoe_engine.errors import BadDataError, escape_controls
 from tahoe_engine.toptable.headers import map_headers, read_table
 from tahoe_engine.toptable.values import (
     check_values,
@@ -104,7 +103,6 @@ def read_top_table(source: str | Path | pl.DataFrame | PandasFrame) -> TopTable:
     -----
     P = 2·F(-\|t\|) of Student's distribution with the residual and prior degrees of freedom together (Smyth 2004,
     doi:10.2202/1544-6115.1027). With ``eBayes(robust=TRUE)`` some genes have fewer: they are counted in a warning.
-    Warnings are issued as `TahoeWarning`, too.
 
     Examples
     --------
@@ -129,9 +127,7 @@ def read_top_table(source: str | Path | pl.DataFrame | PandasFrame) -> TopTable:
     n_tested = count_tested(frame)
     selection = describe_selection(frame, n_tested)
     notes += [selection] if selection else compare_adjusted(frame)
-    for note in notes:
-        warnings.warn(escape_controls(f"{what}: {note}"), TahoeWarning, stacklevel=2)
-    return TopTable(frame, df, error_max, error_median, n_tested, headers, tuple(notes))
+    return TopTable(frame, df, error_max, error_median, n_tested, headers, tuple(map(escape_controls, notes)))
 
 
 def _fit(

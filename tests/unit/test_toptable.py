@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from tahoe_engine.errors import BadDataError, ConfigError, SourceError, TahoeWarning
-from tahoe_engine.toptable import read_top_table
+from tahoe_engine.errors import BadDataError, ConfigError, SourceError
+from tahoe_engine.toptable import TopTable, read_top_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +43,10 @@ def make_table(df: float = 12.5, n: int = 400, seed: int = 5) -> pl.DataFrame:
     return table.sort("P.Value")
 
 
+def warned_of(top: TopTable, pattern: str) -> bool:
+    return any(re.search(pattern, note) for note in top.warnings)
+
+
 @pytest.fixture
 def table() -> pl.DataFrame:
     return make_table()
@@ -49,8 +54,8 @@ def table() -> pl.DataFrame:
 
 # --- the real tables ---------------------------------------------------------------------------------------------
 def test_the_published_table_is_understood_and_its_selection_named(shared: Path) -> None:
-    with pytest.warns(TahoeWarning, match="300 rows were selected"):
-        top = read_top_table(shared / "reference/dge_top_table/gene_expression_data.csv")
+    top = read_top_table(shared / "reference/dge_top_table/gene_expression_data.csv")
+    assert warned_of(top, "300 rows were selected")
     assert top.frame.columns == ORDER
     assert top.headers["t"] == "target"
     assert top.headers["gene"] == "label"
@@ -71,8 +76,8 @@ def test_the_published_table_is_understood_and_its_selection_named(shared: Path)
 
 def test_a_whole_table_of_robust_limma_is_not_called_selected(shared: Path) -> None:
     path = shared / "reference/limma_mammary/limma-voom_luminalpregnant-luminallactate.tsv"
-    with pytest.warns(TahoeWarning, match="robust"):
-        top = read_top_table(path)
+    top = read_top_table(path)
+    assert warned_of(top, "robust")
     assert top.frame.columns[:7] == ORDER
     assert top.frame.columns[7:] == ["SYMBOL", "GENENAME"]
     assert top.headers["gene"] == "ENTREZID"  # 163 symbols are missing
@@ -194,8 +199,8 @@ def test_rows_with_fewer_degrees_of_freedom_are_counted(table: pl.DataFrame, fir
 
     odd = table.with_row_index().with_columns(outlier=pl.col("index").is_between(first, first + 29))
     p = np.where(odd["outlier"], 2 * stats.t.sf(odd["t"].abs(), 6.0), odd["P.Value"])
-    with pytest.warns(TahoeWarning, match="P.Value of 30 of 400 rows"):
-        top = read_top_table(odd.select("gene", "logFC", "t", pl.Series("P.Value", p)))
+    top = read_top_table(odd.select("gene", "logFC", "t", pl.Series("P.Value", p)))
+    assert warned_of(top, "P.Value of 30 of 400 rows")
     assert top.df == pytest.approx(12.5, rel=1e-6)
 
 
@@ -253,16 +258,15 @@ def test_files_that_are_no_tables_are_named(tmp_path: Path) -> None:
 # --- what is odd -------------------------------------------------------------------------------------------------
 def test_significant_rows_alone_are_called_selected() -> None:
     table = make_table(n=3_000)
-    with pytest.warns(TahoeWarning, match=r"all P.Value are .* or less and all adj.P.Val 0\.0\d+ or less"):
-        top = read_top_table(table.filter(pl.col("adj.P.Val") < 0.05))
+    top = read_top_table(table.filter(pl.col("adj.P.Val") < 0.05))
+    assert warned_of(top, r"all P.Value are .* or less and all adj.P.Val 0\.0\d+ or less")
     assert top.n_tested is not None
     assert 2_900 < top.n_tested <= 3_000  # the rows are the first by P: their ranks are those among all
 
 
 def test_large_changes_alone_are_called_selected() -> None:
     table = make_table(n=3_000).drop("adj.P.Val")
-    with pytest.warns(TahoeWarning, match=r"all \|logFC\| are 0\.\d+ or more"):
-        read_top_table(table.filter(pl.col("logFC").abs() > 0.3))
+    assert warned_of(read_top_table(table.filter(pl.col("logFC").abs() > 0.3)), r"all \|logFC\| are 0\.\d+ or more")
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -276,8 +280,8 @@ def test_whole_tables_are_silent(seed: int) -> None:
 
 def test_another_adjustment_is_named(table: pl.DataFrame) -> None:
     bonferroni = table.with_columns((pl.col("P.Value") * table.height).clip(0, 1).alias("adj.P.Val"))
-    with pytest.warns(TahoeWarning, match="is not that of Benjamini and Hochberg"):
-        top = read_top_table(bonferroni)
+    top = read_top_table(bonferroni)
+    assert warned_of(top, "is not that of Benjamini and Hochberg")
     assert top.n_tested == table.height
 
 
@@ -286,8 +290,8 @@ def test_genes_that_are_there_twice_and_missing_values_are_told(table: pl.DataFr
         gene=pl.when(pl.col("gene").is_in(["g3", "g4"])).then(pl.lit("twin")).otherwise("gene"),
         B=pl.when(pl.col("gene") == "g5").then(None).otherwise("B"),
     )
-    with pytest.warns(TahoeWarning, match="twin"):
-        top = read_top_table(odd)
+    top = read_top_table(odd)
+    assert warned_of(top, "twin")
     assert top.warnings == ("'B' is missing in 1 of 400 rows", "several rows have the same gene: twin")
 
 

@@ -35,6 +35,9 @@ def test_tahoes_levels_are_all_there() -> None:
         "plate": 14,
         "sample": 1_344,
     }
+    # Joined columns, too: 14 organs and none; yes, no and the control's.
+    assert len(list_levels("organ", None) or ()) == 16
+    assert list_levels("human-approved", None) == ("", "no", "yes")
     mechanisms = list_levels("moa-fine", None)
     assert mechanisms is not None
     assert mechanisms[0] == ""
@@ -43,6 +46,7 @@ def test_tahoes_levels_are_all_there() -> None:
 
 def test_a_number_has_no_list_of_levels() -> None:
     assert list_levels("total_counts", None) is None
+    assert list_levels("pubchem_cid", None) is None
 
 
 def test_a_run_has_its_own_levels(run: Path, atlas: Path) -> None:
