@@ -124,6 +124,7 @@ def test_kinds_of_files_are_read_alike(table: pl.DataFrame, tmp_path: Path) -> N
     # As R's write.table(..., sep="\t", quote=TRUE): row names without a header.
     header, *lines = table.write_csv(separator="\t", quote_style="non_numeric").splitlines()
     (tmp_path / "d.txt").write_text("\n".join([header.split("\t", 1)[1], *lines, ""]))
+    (tmp_path / "e.csv").write_text("\n\r\n" + text)
     for path in sorted(tmp_path.iterdir()):
         assert read_top_table(path).frame.equals(table), path
     assert read_top_table(table).frame.equals(table)
