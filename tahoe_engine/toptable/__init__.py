@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +64,11 @@ class TopTable:
         Returns
         -------
         dict
-            ``rows`` and the other fields.
+            ``rows`` and the other fields; an infinite `df` is ``"inf"``, which JSON has no number for.
         """
         return {
             "rows": self.frame.height,
-            "df": self.df,
+            "df": "inf" if self.df == math.inf else self.df,
             "p_error_max": self.p_error_max,
             "p_error_median": self.p_error_median,
             "n_tested": self.n_tested,
@@ -148,7 +149,7 @@ def _fit(
     others = int((errors > OTHER_DF).sum())
     if others:
         notes.append(
-            f"P.Value of {others:,} of {len(errors):,} rows does not follow from t with the df {df:.2f} of most "
-            f"(off by up to {errors.max():.1%}); eBayes(robust=TRUE) gives outliers fewer"
+            f"P.Value of {others:,} of {len(errors):,} rows does not follow from t with df {df:.2f}, which fits "
+            f"best (off by up to {errors.max():.1%}); eBayes(robust=TRUE) gives outliers fewer"
         )
     return df, float(errors.max()), median

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import math
 import re
 from typing import TYPE_CHECKING, Any
@@ -158,11 +159,13 @@ def test_the_results_of_our_own_contrasts_are_read() -> None:
 
 
 def test_limmas_own_spelling_comes_before_all_others(table: pl.DataFrame) -> None:
-    top = read_top_table(table.with_columns(target=pl.lit(1), FDR=pl.lit(0.5), symbol=pl.lit("x")))
+    others = [pl.lit(0.5).alias(name) for name in ("P_value", "LOGFC")]
+    top = read_top_table(table.select(*others, pl.all(), target=pl.lit(1), FDR=pl.lit(0.5), symbol=pl.lit("x")))
     assert top.headers["t"] == "t"
     assert top.headers["adj.P.Val"] == "adj.P.Val"
     assert top.headers["gene"] == "gene"
-    assert top.frame.columns == [*ORDER, "target", "FDR", "symbol"]
+    assert top.headers["P.Value"] == "P.Value"
+    assert top.frame.columns == [*ORDER, "P_value", "LOGFC", "target", "FDR", "symbol"]
 
 
 def test_optional_columns_may_be_missing(table: pl.DataFrame) -> None:
@@ -184,6 +187,7 @@ def test_a_z_has_infinitely_many() -> None:
     top = read_top_table(make_table(math.inf))
     assert top.df == math.inf
     assert top.p_error_max == pytest.approx(0, abs=1e-4)
+    assert top.describe()["df"] == "inf"
 
 
 def test_p_with_three_digits_gives_the_same_degrees_of_freedom(table: pl.DataFrame) -> None:
@@ -203,6 +207,14 @@ def test_rows_with_fewer_degrees_of_freedom_are_counted(table: pl.DataFrame, fir
     top = read_top_table(odd.select("gene", "logFC", "t", pl.Series("P.Value", p)))
     assert warned_of(top, "P.Value of 30 of 400 rows")
     assert top.df == pytest.approx(12.5, rel=1e-6)
+
+
+def test_p_of_one_side_is_named() -> None:
+    # Half of what it should be: smaller than with any degrees of freedom where it is large.
+    top = read_top_table(make_table(math.inf).select("gene", "logFC", "t", pl.col("P.Value") / 2))
+    assert top.df == math.inf
+    assert top.p_error_median == pytest.approx(1.0, abs=1e-4)
+    assert warned_of(top, "P.Value of 400 of 400 rows does not follow from t with df inf")
 
 
 def test_a_label_is_not_taken_for_t(table: pl.DataFrame) -> None:
@@ -279,6 +291,19 @@ def test_whole_tables_are_silent(seed: int) -> None:
     assert read_top_table(half).warnings == ()
 
 
+def test_few_rows_are_not_called_selected() -> None:
+    few = pl.DataFrame({"gene": ["a", "b"], "logFC": [1.0, -1.0], "t": [9.0, -9.0], "P.Value": [1.8e-5, 1.8e-5]})
+    assert read_top_table(few).warnings == ()
+
+
+def test_equal_p_have_the_rank_of_the_last() -> None:
+    # The first ten of a thousand: 0.001 * 1,000 / 10 = 0.1 for each; less 2 % for rounding.
+    ties = pl.DataFrame(
+        {"gene": [*"abcdefghij"], "logFC": 1.0, "t": 4.0, "P.Value": 0.001, "adj.P.Val": 0.1},
+    )
+    assert read_top_table(ties).n_tested == 980
+
+
 def test_another_adjustment_is_named(table: pl.DataFrame) -> None:
     bonferroni = table.with_columns((pl.col("P.Value") * table.height).clip(0, 1).alias("adj.P.Val"))
     top = read_top_table(bonferroni)
@@ -302,3 +327,4 @@ def test_all_that_was_found_goes_into_a_report(table: pl.DataFrame) -> None:
     assert told["n_tested"] == 400
     assert told["headers"] == {name: name for name in ORDER}
     assert told["df"] == pytest.approx(12.5, rel=1e-6)
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
