@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.errors import ConfigError, SourceError
-from tahoe_engine.features.joins import join_obs, load_cell_line_columns, load_drug_columns
+from tahoe_engine.errors import ConfigError
+from tahoe_engine.features.joins import join_obs, list_obs_columns, load_cell_line_columns, load_drug_columns
 from tahoe_engine.run import digest_frame, hash_file
 from tahoe_engine.schema import BARCODE, CELL_LINE_ID, DRUG, PLATE, SAMPLE
 
@@ -80,7 +80,7 @@ class Joins:
         if "obs" in recipe.joins:
             if not obs:
                 raise ConfigError("the recipe joins obs_metadata; name it with --obs (Parquet file or folder)")
-            columns = tuple(name for name in _list_columns(obs) if name not in table.columns)
+            columns = (*(name for name in list_obs_columns(obs) if name not in table.columns), OBS_FOUND)
             files = sorted(Path(obs).glob("*.parquet")) if Path(obs).is_dir() else [Path(obs)]
             identity["obs"] = {path.name: hash_file(path) for path in files}
         return cls(tables, obs if columns else "", columns, identity)
@@ -128,20 +128,6 @@ class Joins:
                 frame = frame.join(table.select(key, *names), on=key, how="left", maintain_order="left")
         names = [name for name in self.obs_columns if name in wanted]
         if names:
-            frame = join_obs(frame, self.obs, (BARCODE, SAMPLE), names)
+            frame = join_obs(frame, self.obs, [name for name in names if name != OBS_FOUND])
         return frame
 
-
-def _list_columns(obs: str) -> list[str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    place = Path(obs)
-    files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
-    if not files or not files[0].is_file():
-        raise SourceError(f"{obs}: no such table; name a Parquet file or a folder of them with --obs")
-    try:
-        names: list[str] = pq.read_schema(files[0]).names
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{files[0]} cannot be read as a Parquet table: {error}") from error
-    return names

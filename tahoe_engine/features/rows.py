@@ -153,9 +153,11 @@ class RowReader:
         frame = self.joins.add(frame, base)
         for name, formula in self.derived.items():
             if formula.columns <= set(frame.columns):
-                frame = frame.with_columns(formula.expression().alias(name))
+                frame = frame.with_columns(formula.expression(frame.schema).alias(name))
         if self.where is not None:
-            frame = frame.filter(self.where.expression().fill_null(value=False))
+            if self.where.tell_kind(frame.schema) != "truth":
+                raise ConfigError(f"rows.where = {rows.where!r} must be true or false; write a comparison")
+            frame = frame.filter(self.where.expression(frame.schema).fill_null(value=False))
         told["where"] = told["rows"] - told["keep"] - frame.height
         if rows.first and self.before:
             frame = frame.head(max(0, rows.first - self.before[piece.name]))
