@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ConfigError
-from tahoe_engine.features.joins import join_obs, list_obs_columns, load_cell_line_columns, load_drug_columns
+from tahoe_engine.features.joins import OBS_FOUND, join_obs, list_obs_columns, load_cell_line_columns, load_drug_columns
 from tahoe_engine.run import digest_frame, hash_file
 from tahoe_engine.schema import BARCODE, CELL_LINE_ID, DRUG, PLATE, SAMPLE
 
@@ -80,7 +80,7 @@ class Joins:
         if "obs" in recipe.joins:
             if not obs:
                 raise ConfigError("the recipe joins obs_metadata; name it with --obs (Parquet file or folder)")
-            columns = (*(name for name in list_obs_columns(obs) if name not in table.columns), OBS_FOUND)
+            columns = tuple(name for name in list_obs_columns(obs) if name not in table.columns)
             files = sorted(Path(obs).glob("*.parquet")) if Path(obs).is_dir() else [Path(obs)]
             identity["obs"] = {path.name: hash_file(path) for path in files}
         return cls(tables, obs if columns else "", columns, identity)
@@ -130,4 +130,3 @@ class Joins:
         if names:
             frame = join_obs(frame, self.obs, [name for name in names if name != OBS_FOUND])
         return frame
-

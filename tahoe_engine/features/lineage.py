@@ -84,5 +84,5 @@ def _describe_block(  # noqa: C901 - a case a kind
             for name in chain.columns:
                 yield name, ("expression",), [*steps, "svd"], {}
         else:
-            for name, symbol in zip(genes.columns, genes.symbols, strict=True):
+            for name, symbol in zip(genes.columns, genes.gene_symbols, strict=True):
                 yield name, ("expression",), steps, {"gene_symbol": symbol}

@@ -15,7 +15,6 @@ from tahoe_engine.features.loads import BlockLoad, FittedRows, NumberLoad, Refin
 from tahoe_engine.features.passes import Counting, Facing, list_counted, merge_counted, merge_faced, name_groups
 from tahoe_engine.features.recipe import Expression, Numeric, OneHot, OneHotSvd, Svd, TargetStatistics
 from tahoe_engine.features.share import decide_split
-from tahoe_engine.features.split import SPLIT, TRAIN
 from tahoe_engine.features.statistics import decide_statistics, merge_statistics
 from tahoe_engine.features.sums import merge_sums
 from tahoe_engine.features.targets import decide_baselines
@@ -222,15 +221,10 @@ class _Passes:
         blocks = [block for block in design.recipe.features if isinstance(block, Expression)]
         if not blocks:
             return design
-        import polars as pl
+        from tahoe_engine.features.expression import choose_training_genes
 
-        from tahoe_engine.features.expression import list_groups
-        from tahoe_engine.features.genes import choose_genes
-
-        groups = list_groups(design.root, design.recipe.split.by)
-        train = groups.filter(design.split.assign(groups)[SPLIT] == TRAIN).select(pl.col("group_id"))
         self.tell()
-        return replace(design, genes={block.name: choose_genes(design.root, block, train) for block in blocks})
+        return replace(design, genes={block.name: choose_training_genes(design, block) for block in blocks})
 
 
 def _decide_levels(plan: FeaturesPlan, faced: Faced) -> dict[str, dict[str, tuple[str, ...]]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tahoe_engine.errors import BadDataError, ConfigError, TahoeWarning, escape_controls
+from tahoe_engine.errors import BadDataError, ConfigError, escape_controls
 from tahoe_engine.features.formulas import Formula, read_formula
 from tahoe_engine.features.keys import hash_texts
 from tahoe_engine.features.table import TEXT, read_text
@@ -184,8 +183,7 @@ def _read_slice(piece: Slice, table: TableParts, columns: Collection[str]) -> pl
         if table.kind == "top_table":
             from tahoe_engine.toptable import read_top_table
 
-            with warnings.catch_warnings(action="ignore", category=TahoeWarning):  # they were told with the plan
-                frame: pl.DataFrame = read_top_table(path).frame.select(names)
+            frame: pl.DataFrame = read_top_table(path).frame.select(names)
         elif path.suffix in TEXT:
             frame = read_text(path).select(names)
         else:
