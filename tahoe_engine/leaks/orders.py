@@ -21,7 +21,8 @@ TELLING: Final = 500  # rows that are enough to see that a column has another or
 BINARY: Final = 2
 FEW_CUTS: Final = 20
 NEAR: Final = 20  # rows on either side of a cut
-FEW_NEAR: Final = 5
+SPARSE: Final = 3.0  # times the usual distance of neighbours: beyond, the cut is in a tail or a gap
+EVEN: Final = 0.45  # share of the width of 20 neighbours that 5 of them have at most; a quarter is usual
 
 
 def find_monotone(sheet: Sheet, skip: set[str]) -> list[Leak]:
@@ -117,11 +118,10 @@ def cuts_dense(x: Codes, y: Floats) -> bool:
     usual = float(np.quantile(y, 0.9) - np.quantile(y, 0.1)) / max(0.8 * y.size, 1.0)
     dense = 0
     for cut in np.cumsum(counts)[:-1]:
-        near = min(NEAR, cut, y.size - cut)
-        width = float(ordered[cut + near - 1] - ordered[cut - near])
-        # Rounded targets have whole steps between neighbours.
-        gap = float(ordered[cut] - ordered[cut - 1])
-        dense += near >= FEW_NEAR and width <= 4 * usual * 2 * near and gap <= max(0.35 * width, 10 * usual)
+        if min(cut, y.size - cut) < NEAR:
+            continue
+        wide, narrow = (float(ordered[cut + near - 1] - ordered[cut - near]) for near in (NEAR, NEAR // 4))
+        dense += wide <= SPARSE * usual * 2 * NEAR and narrow <= EVEN * wide
     return bool(dense >= max(1, (values.size - 1) / 2))
 
 
