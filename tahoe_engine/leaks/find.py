@@ -16,7 +16,7 @@ from tahoe_engine.leaks.orders import find_monotone
 from tahoe_engine.leaks.pairs import find_duplicates
 from tahoe_engine.leaks.sheet import read_sheet
 from tahoe_engine.leaks.statistics import find_target_statistics, list_constant
-from tahoe_engine.leaks.straddle import find_straddling
+from tahoe_engine.leaks.straddle import find_repeated_rows, find_straddling
 from tahoe_engine.leaks.strata import list_strata
 from tahoe_engine.leaks.ties import find_tied
 from tahoe_engine.leaks.within import find_within
@@ -103,6 +103,7 @@ def find_leaks(
             found += find_target_statistics(sheet, strata, _name(found))
     if side is not None:
         found += find_fitted_on_test(table, side, names)
+        found += find_repeated_rows(table, side, [*names, target])
     kinds = list(KINDS)
     places = {name: place for place, name in enumerate(table.columns)}
     return sorted(found, key=lambda leak: (kinds.index(leak.kind), places.get(leak.column, -1)))

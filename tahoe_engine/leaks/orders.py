@@ -112,8 +112,8 @@ def cuts_dense(x: Codes, y: Floats) -> bool:
     import numpy as np
 
     values, counts = np.unique(x, return_counts=True)
-    if values.size > FEW_CUTS or np.unique(y).size <= FEW_CUTS:
-        return True
+    if values.size > FEW_CUTS or np.unique(np.stack([x, round_values(y)]), axis=1).shape[1] == values.size:
+        return True  # many values, or one value of the target for each
     ordered = np.sort(y)
     usual = float(np.quantile(y, 0.9) - np.quantile(y, 0.1)) / max(0.8 * y.size, 1.0)
     dense = 0
