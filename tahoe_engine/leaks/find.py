@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import ConfigError
@@ -92,7 +93,11 @@ def find_leaks(
     names = sheet.names
     if sheet.height:
         strata = list_strata(sheet)
-        found += _find_identities(sheet, strata)
+        identities = _find_identities(sheet, strata)
+        if max_rows is not None and sheet.height == max_rows < table.height:
+            note = f" (in a sample of {sheet.height:,} of {table.height:,} rows)"
+            identities = [replace(leak, evidence=leak.evidence + note) for leak in identities]
+        found += identities
         if likely := list_constant(sheet, strata, _name(found)):
             if sheet.height < table.height:
                 # The mean of a sample is another one: all rows, of the columns that matter.

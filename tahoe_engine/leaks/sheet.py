@@ -86,11 +86,6 @@ class Sheet:
         rows = self.numbers.data if self.numbers is not None else self.classes
         return 0 if rows is None else len(rows)
 
-    @property
-    def rows(self) -> str:
-        """How the rows are called in evidence."""
-        return f"{self.height:,} rows" if self.height == self.n_rows else f"{self.height:,} of {self.n_rows:,} rows"
-
 
 def read_sheet(
     frame: pl.DataFrame, target: str, side: Codes | None, groups: Sequence[str], max_rows: int | None
