@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     import polars as pl
+    from numpy.typing import NDArray
 
     from tahoe_engine.leaks.sheet import Codes, Sheet
     from tahoe_engine.leaks.strata import Stratum
@@ -38,8 +39,8 @@ def find_leaks(
     frame: pl.DataFrame | pd.DataFrame,
     target: str,
     *,
-    split: str | Sequence[Any] | None = None,
-    groups: str | Sequence[Any] | None = None,
+    split: str | Sequence[Any] | NDArray[Any] | None = None,
+    groups: str | Sequence[Any] | NDArray[Any] | None = None,
     max_rows: int | None = MAX_ROWS,
 ) -> list[Leak]:
     """Find what in a table gives the target, or test rows, away.
@@ -137,7 +138,9 @@ def _count_groups(table: pl.DataFrame, by: Sequence[str], side: Codes) -> pl.Dat
     return table.select(by).with_columns(pl.Series("split", side)).group_by([*by, "split"]).len("n_rows")
 
 
-def _name_groups(table: pl.DataFrame, groups: str | Sequence[Any] | None) -> tuple[pl.DataFrame, list[str]]:
+def _name_groups(
+    table: pl.DataFrame, groups: str | Sequence[Any] | NDArray[Any] | None
+) -> tuple[pl.DataFrame, list[str]]:
     """Give the columns that make the groups; a value a row becomes a column."""
     import polars as pl
 

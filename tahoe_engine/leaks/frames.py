@@ -72,7 +72,7 @@ def _as_series(name: str, column: Any) -> pl.Series:  # noqa: ANN401 -- of panda
         return pl.Series(name, [None if value is None else str(value) for value in values], dtype=pl.String)
 
 
-def read_side(split: str | Sequence[Any] | None, frame: pl.DataFrame) -> Codes | None:
+def read_side(split: str | Sequence[Any] | NDArray[Any] | None, frame: pl.DataFrame) -> Codes | None:
     """Give the side of the split that each row is on.
 
     Parameters

@@ -8,6 +8,7 @@ from tahoe_engine.leaks import orders
 from tahoe_engine.leaks.chance import count_deals, count_values, is_luck
 from tahoe_engine.leaks.identities import is_exact
 from tahoe_engine.leaks.leak import Leak
+from tahoe_engine.leaks.pairs import list_blocks
 from tahoe_engine.leaks.rounding import round_values
 
 if TYPE_CHECKING:
@@ -49,9 +50,12 @@ def find_within(sheet: Sheet, strata: Sequence[Stratum], skip: set[str]) -> list
     y = _read_target(sheet)
     if y is None:
         return []
+    # A drug with a strong effect has the highest values within any level of others, too: that is honest.
+    members = {place for block in list_blocks(sheet.columns) if len(block) > 2 for place in block}  # noqa: PLR2004
+    usable = [column for place, column in enumerate(sheet.columns) if place not in members]
     found: dict[str, Leak] = {}
     for stratum in strata:
-        columns = [column for column in sheet.columns if column.name not in skip | found.keys() | stratum.members]
+        columns = [column for column in usable if column.name not in skip | found.keys() | stratum.members]
         if not columns:
             continue
         n_tried = len(sheet.columns) * len(strata)

@@ -170,7 +170,7 @@ def test_a_missing_column_is_named_with_the_nearest(noise: pl.DataFrame) -> None
 
 def test_a_list_is_no_frame() -> None:
     with pytest.raises(ConfigError, match="this is a list"):
-        find_leaks([1, 2], "y")  # type: ignore[arg-type]
+        find_leaks([1, 2], "y")
 
 
 def test_a_long_table_is_looked_at_by_a_sample_that_is_said(random: np.random.Generator) -> None:
