@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.features.levels import encode_levels
-from tahoe_engine.features.recipe import Expression, Numeric, OneHot, TargetStatistics
+from tahoe_engine.features.recipe import Expression, Numeric, OneHot, OneHotSvd, TargetStatistics
 from tahoe_engine.features.rows import CONTROL, ROW_KEY, ROW_NUMBER
 from tahoe_engine.features.targets import add_targets
 from tahoe_engine.schema import FOLD
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tahoe_engine.features.chains import FittedChain
-    from tahoe_engine.features.expression import FittedGenes
+    from tahoe_engine.features.genes import FittedGenes
     from tahoe_engine.features.recipe import Block, Recipe
     from tahoe_engine.features.split import Split
     from tahoe_engine.features.statistics import FittedStatistics
@@ -47,7 +47,7 @@ class Design:
     baselines : dict
         Of each delta target, by its name.
     levels : dict
-        Of each one-hot block, by its name.
+        Of each column of one-hot blocks, by the block's name and the column's.
     statistics : dict
         Of each block of target statistics, by its name.
     chains : dict
@@ -62,7 +62,7 @@ class Design:
     ids: tuple[str, ...]
     split: Split = field(repr=False)
     baselines: Mapping[str, Baselines] = field(default_factory=dict, repr=False)
-    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    levels: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict, repr=False)
     statistics: Mapping[str, FittedStatistics] = field(default_factory=dict, repr=False)
     chains: Mapping[str, FittedChain] = field(default_factory=dict, repr=False)
     genes: Mapping[str, FittedGenes] = field(default_factory=dict, repr=False)
@@ -83,7 +83,9 @@ class Design:
     @cached_property
     def n_features(self) -> int:
         """Columns of the matrix that models see: codes count as many as they have levels."""
-        expanded = [len(self.levels[b.name]) for b in self.recipe.features if isinstance(b, OneHot) and not b.svd]
+        expanded = [
+            len(self.levels[block.name][block.column]) for block in self.recipe.features if isinstance(block, OneHot)
+        ]
         return len(self.columns) - len(expanded) + sum(expanded)
 
     def is_target(self, name: str) -> bool:
@@ -109,8 +111,8 @@ class Design:
         """Name what the chain of a block starts from."""
         if isinstance(block, Numeric):
             return block.columns
-        if isinstance(block, OneHot):
-            return tuple(f"{block.column}={level}" for level in self.levels[block.name])
+        if isinstance(block, OneHotSvd):
+            return block.columns
         return self.genes[block.name].columns
 
     def place(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -192,11 +194,11 @@ class Design:
         """
         if isinstance(block, TargetStatistics):
             return self.statistics[block.name].apply(rows, placed).get_columns()
-        if isinstance(block, OneHot) and not block.svd:
-            return [self.encode(block, rows).alias(self.name_codes(block))]
+        if isinstance(block, OneHot):
+            return [self.encode(block.name, block.column, rows).alias(self.name_codes(block))]
         matrix = self.read_matrix(block, rows, placed)
         chain = self.chains.get(block.name)
-        return list_columns(self.name_columns(block), matrix if chain is None else chain.apply(matrix))
+        return list_columns(self.name_columns(block), matrix if chain is None else chain.apply(matrix.astype(float)))
 
     def read_matrix(self, block: Block, rows: pl.DataFrame, placed: pl.DataFrame) -> NDArray[np.floating[Any]]:
         """Give what the chain of a block starts from.
@@ -213,8 +215,12 @@ class Design:
         ndarray of float64 (float32 for expression without a chain), rows by columns
             NaN where a number is missing.
         """
-        if isinstance(block, OneHot):
-            return expand_codes(self.encode(block, rows), len(self.levels[block.name]))
+        if isinstance(block, OneHotSvd):
+            import numpy as np
+
+            return np.column_stack([self.encode(block.name, name, rows).to_numpy() for name in block.columns]).astype(
+                float
+            )
         if isinstance(block, Expression):
             from tahoe_engine.features.expression import read_expression
 
@@ -224,13 +230,15 @@ class Design:
             return read_numbers(take_columns(rows, placed, block.columns), block.columns)
         raise AssertionError(f"no matrix of {block.kind}")
 
-    def encode(self, block: OneHot, rows: pl.DataFrame) -> pl.Series:
+    def encode(self, block: str, column: str, rows: pl.DataFrame) -> pl.Series:
         """Give the codes of a column.
 
         Parameters
         ----------
-        block : OneHot
+        block : str
             Whose levels.
+        column : str
+            Of the rows.
         rows : polars.DataFrame
             As they were read.
 
@@ -241,7 +249,34 @@ class Design:
         """
         import polars as pl
 
-        return encode_levels(rows[block.column].cast(pl.String), self.levels[block.name], OTHER if block.top else None)
+        levels = self.levels[block][column]
+        return encode_levels(rows[column].cast(pl.String), levels, OTHER if self.has_other(block) else None)
+
+    def count(self, made: pl.DataFrame) -> dict[str, dict[str, int]]:
+        """Count what a part lacks.
+
+        Parameters
+        ----------
+        made : polars.DataFrame
+            Rows as `make` gives them.
+
+        Returns
+        -------
+        dict
+            ``missing``: rows without each target; ``null``: without a number in each feature; ``unknown``: whose level
+            is not known. What is zero is left out.
+        """
+        codes = [self.name_codes(block) for block in self.recipe.features if isinstance(block, OneHot)]
+        counted = {
+            "missing": {target.name: made[target.name].null_count() for target in self.recipe.targets},
+            "null": {name: made[name].null_count() for name in self.columns},
+            "unknown": {name: int((made[name] < 0).sum()) for name in codes},
+        }
+        return {what: {name: n for name, n in numbers.items() if n} for what, numbers in counted.items()}
+
+    def has_other(self, block: str) -> bool:
+        """Tell whether the last level of a block is that of all the rest."""
+        return any(isinstance(one, OneHot) and one.top and one.name == block for one in self.recipe.features)
 
 
 def columns_of_split(recipe: Recipe) -> Iterator[str]:
@@ -323,6 +358,8 @@ def columns_of_block(recipe: Recipe, block: Block) -> Iterator[str]:
         yield from block.columns
     elif isinstance(block, OneHot):
         yield block.column
+    elif isinstance(block, OneHotSvd):
+        yield from block.columns
     elif isinstance(block, TargetStatistics):
         yield from (*block.by, ROW_KEY)
     else:
@@ -402,36 +439,6 @@ def read_numbers(rows: pl.DataFrame, columns: tuple[str, ...]) -> NDArray[np.flo
     matrix = np.empty((rows.height, len(columns)))
     for at, name in enumerate(columns):
         matrix[:, at] = rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    return matrix
-
-
-def expand_codes(codes: pl.Series, n_levels: int) -> NDArray[np.float64]:
-    """Give codes as zeros and ones.
-
-    Parameters
-    ----------
-    codes : polars.Series of Int32
-        -1 for no level.
-    n_levels : int
-        How many there are.
-
-    Returns
-    -------
-    ndarray of float64, rows by levels
-        One 1 a row at most.
-
-    Examples
-    --------
-    >>> import polars as pl
-    >>> expand_codes(pl.Series([1, -1], dtype=pl.Int32), 2).tolist()
-    [[0.0, 1.0], [0.0, 0.0]]
-    """
-    import numpy as np
-
-    found = codes.to_numpy()
-    matrix = np.zeros((len(found), n_levels))
-    known = np.flatnonzero(found >= 0)
-    matrix[known, found[known]] = 1.0
     return matrix
 
 

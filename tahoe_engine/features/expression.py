@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from tahoe_engine.cells.counts import Counts, locate_shards
 from tahoe_engine.config import Settings
 from tahoe_engine.errors import ConfigError, StageError, escape_controls
+from tahoe_engine.features.genes import FittedGenes, choose_genes, name_genes
+from tahoe_engine.features.split import SPLIT, TRAIN
 from tahoe_engine.groups.gather import GROUP, find_genes, list_moments, read_index
 from tahoe_engine.run import Layout, Run, read_published
 from tahoe_engine.schema import GROUP_KEYS, GROUPABLE
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from tahoe_engine.features.genes import FittedGenes
+    from tahoe_engine.features.design import Design
+    from tahoe_engine.features.recipe import Expression
     from tahoe_engine.source import Recorded
 
 TARGET: Final = 1e4  # counts per ten thousand
@@ -92,6 +95,54 @@ def list_groups(root: str | Path, by: Sequence[str]) -> pl.DataFrame:
             cells, on=list(keys), how="left", nulls_equal=True, validate="1:1", maintain_order="left"
         )
     return index.select(GROUP, *by)
+
+
+def choose_training_genes(design: Design, block: Expression) -> FittedGenes:
+    """Choose the genes of a block from the groups of the run that train.
+
+    Parameters
+    ----------
+    design : Design
+        With its split and the run folder.
+    block : Expression
+        Of its recipe.
+
+    Returns
+    -------
+    FittedGenes
+        As `choose_genes` gives it.
+
+    Raises
+    ------
+    ConfigError
+        If the split may cut groups in two: `split.by` must name columns in which the cells of a group agree.
+    StageError
+        If the stage `groups` is not finished.
+
+    Notes
+    -----
+    A group counts with all its cells: ``rows.keep`` leaves out groups by what their index tells, while other filters
+    of rows do not show. Control cells that train are among them also where they are no rows of the features. With
+    ``fitted_on = "all"``, the references' way, groups that are tested count too.
+    """
+    import polars as pl
+
+    recipe, root = design.recipe, Path(design.root)
+    kept = read_index(Layout(root))
+    for column, values in recipe.rows.keep.items():
+        if kept.schema.get(column) == pl.String:
+            # Null where the cells of a group have several.
+            kept = kept.filter(pl.col(column).is_in(values) | pl.col(column).is_null())
+    by = list(recipe.split.by)
+    sides = design.split.groups
+    if recipe.fitted_on == "all" and sides is None:
+        return choose_genes(root, block, kept)
+    groups = list_groups(root, by).join(kept.select(GROUP), on=GROUP, how="semi")
+    assert sides is not None  # noqa: S101 - a split by columns has groups
+    if recipe.fitted_on == "train":
+        sides = sides.filter(pl.col(SPLIT) == TRAIN)
+    train = groups.select(GROUP, pl.col(by).cast(pl.String)).join(sides, on=by, how="semi", nulls_equal=True)
+    return choose_genes(root, block, train)
 
 
 def read_expression(
@@ -181,8 +232,6 @@ def _find_places(vocabulary: pl.DataFrame, genes: FittedGenes) -> NDArray[np.int
     """Give the place of each chosen gene in the run's vocabulary, which must be the one they were chosen from."""
     import numpy as np
 
-    from tahoe_engine.features.genes import name_genes
-
     places = find_genes(vocabulary["gene"].to_numpy(), np.asarray(genes.genes))
     if name_genes(vocabulary[places]) != genes.columns:
         raise StageError("the genes were chosen from another vocabulary than the run has; fit the features anew")
@@ -248,3 +297,6 @@ def _read_groups(
         matrix[firsts[rows], column[kept]] = frame[MEAN].to_numpy()[kept]
     if len(groups) < len(ids):
         matrix[:] = matrix[firsts[group_of]]
+
+
+__all__ = ["FittedGenes", "choose_genes", "choose_training_genes", "list_groups", "read_expression"]

@@ -45,7 +45,7 @@ class FittedGenes:
         Token ids, ascending.
     columns : tuple of str
         Their Ensembl ids, which are the names of the columns.
-    symbols : tuple of str
+    gene_symbols : tuple of str
         Their symbols; not all differ.
     mean, var : tuple of float
         Moments over these cells: of counts per ten thousand for seurat, of their log1p for cell_ranger.
@@ -60,7 +60,7 @@ class FittedGenes:
     n_cells: int
     genes: tuple[int, ...]
     columns: tuple[str, ...]
-    symbols: tuple[str, ...]
+    gene_symbols: tuple[str, ...]
     mean: tuple[float, ...]
     var: tuple[float, ...]
     dispersions_norm: tuple[float, ...]
@@ -154,7 +154,7 @@ def choose_genes(root: str | Path, block: Expression, train: pl.DataFrame | Sequ
         n_cells=sum(n_cells.values()),
         genes=tuple(best["gene"].to_list()),
         columns=name_genes(best),
-        symbols=tuple(best[GENE_SYMBOL].to_list()),
+        gene_symbols=tuple(best[GENE_SYMBOL].to_list()),
         mean=tuple(values[columns[0]]),
         var=tuple(values[columns[1]]),
         dispersions_norm=tuple(values["dispersions_norm"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ConfigError
-from tahoe_engine.features.joins import list_obs_columns, load_cell_line_columns, load_drug_columns
+from tahoe_engine.features.joins import OBS_FOUND, join_obs, list_obs_columns, load_cell_line_columns, load_drug_columns
 from tahoe_engine.run import digest_frame, hash_file
 from tahoe_engine.schema import BARCODE, CELL_LINE_ID, DRUG, PLATE, SAMPLE
 
@@ -66,7 +66,8 @@ class Joins:
         """
         folder = Path(table.metadata) if table.metadata else None
         loaded = {"drug": (DRUG, load_drug_columns), "cell_line": (CELL_LINE_ID, load_cell_line_columns)}
-        tables, identity = {}, {}
+        tables: dict[str, pl.DataFrame] = {}
+        identity: dict[str, Any] = {}
         for name in recipe.joins:
             key = loaded[name][0] if name in loaded else BARCODE
             if key not in table.columns:
@@ -127,7 +128,5 @@ class Joins:
                 frame = frame.join(table.select(key, *names), on=key, how="left", maintain_order="left")
         names = [name for name in self.obs_columns if name in wanted]
         if names:
-            from tahoe_engine.features.joins import join_obs
-
-            frame = join_obs(frame, self.obs, names)
+            frame = join_obs(frame, self.obs, [name for name in names if name != OBS_FOUND])
         return frame

@@ -6,8 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.errors import BadDataError, ConfigError, SourceError, escape_controls
-from tahoe_engine.features.tables import DRUG_MOA_FINE, read_cell_lines, read_drugs
-from tahoe_engine.schema import CELL_LINE_ID, CELL_NAME, CELLOSAURUS_ID, CONTROL_DRUG, DRUG, MOA_FINE, PLATE, SAMPLE
+from tahoe_engine.features.metadata import DRUG_MOA_FINE, read_cell_lines, read_drugs
+from tahoe_engine.schema import (
+    BARCODE,
+    CELL_LINE_ID,
+    CELL_NAME,
+    CELLOSAURUS_ID,
+    CONTROL_DRUG,
+    DRUG,
+    MOA_FINE,
+    PLATE,
+    SAMPLE,
+)
 from tahoe_engine.vocabulary import nearest
 
 if TYPE_CHECKING:
@@ -114,8 +124,32 @@ def load_cell_line_columns(folder: Path | None) -> pl.DataFrame:
     return table.group_by(ids).agg(made).sort(CELL_LINE_ID)
 
 
+def list_obs_columns(obs: str | Path) -> tuple[str, ...]:
+    """List what `join_obs` can add.
+
+    Parameters
+    ----------
+    obs : str or Path
+        A Parquet file, or a folder of them.
+
+    Returns
+    -------
+    tuple of str
+        The columns of the table, and ``obs_found``.
+
+    Raises
+    ------
+    SourceError
+        If there is no such table, or it cannot be read.
+    """
+    return (*_scan(obs).collect_schema().names(), OBS_FOUND)
+
+
 def join_obs(
-    frame: pl.DataFrame, obs: str | Path, keys: Sequence[str], columns: Sequence[str] | None = None
+    frame: pl.DataFrame,
+    obs: str | Path,
+    columns: Sequence[str] | None = None,
+    keys: Sequence[str] = (BARCODE, SAMPLE),
 ) -> pl.DataFrame:
     """Join columns of `obs_metadata` to rows.
 
@@ -125,11 +159,11 @@ def join_obs(
         Rows, a slice of a table.
     obs : str or Path
         A Parquet file, or a folder of them.
-    keys : sequence of str
-        Columns that tell rows apart: barcode and sample. The obs table may lack the sample and the plate; where both
-        have them, they must agree, whether or not they are among the keys.
     columns : sequence of str, optional
         Those to add; without it all that the frame lacks.
+    keys : sequence of str
+        Columns that tell rows apart. The obs table may lack the sample and the plate; where both tables have them, they
+        must agree, whether or not they are among the keys.
 
     Returns
     -------
@@ -191,7 +225,7 @@ def _scan(obs: str | Path) -> pl.LazyFrame:
     import polars as pl
 
     path = Path(obs)
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise SourceError(f"{obs} is no Parquet file and no folder of them; give that of obs_metadata, on this machine")
     try:
@@ -217,13 +251,14 @@ def _choose_keys(frame: pl.DataFrame, have: list[str], keys: Sequence[str], obs:
 def _choose_columns(frame: pl.DataFrame, have: list[str], columns: Sequence[str] | None, obs: str | Path) -> list[str]:
     if columns is None:
         return [name for name in have if name not in frame.columns]
-    for name in columns:
+    wanted = list(dict.fromkeys(name for name in columns if name != OBS_FOUND))
+    for name in wanted:
         if name not in have:
             near = ", ".join(nearest(name, have))
             raise ConfigError(f"{obs} has no column {name!r}; the nearest are {near}")
         if name in frame.columns:
             raise ConfigError(f"the rows have a column {name!r} already: it is not joined; leave it out")
-    return list(dict.fromkeys(columns))
+    return wanted
 
 
 def _within(name: str, values: pl.Series) -> pl.Expr:

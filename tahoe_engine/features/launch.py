@@ -117,6 +117,11 @@ class Launch:
         """Bring what was recorded to the disk: manifests come after it."""
         self._journal.sync()
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """Names and types of the columns of the parts, as Polars has them."""
+        return next(iter(self.ledger.receipts.values()))["columns"]  # type: ignore[no-any-return]
+
     def hold_back(self) -> None:
         """Take finished parts out of sight: they are refused. A later launch brings them back."""
         hold_back(self.layout, self._journal, self.plan.stage)

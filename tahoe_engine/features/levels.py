@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.errors import ConfigError
-from tahoe_engine.features.tables import DRUG_MOA_FINE, read_cell_lines, read_drugs, read_samples
+from tahoe_engine.features.joins import load_cell_line_columns, load_drug_columns
+from tahoe_engine.features.metadata import DRUG_MOA_FINE, read_cell_lines, read_drugs, read_samples
 from tahoe_engine.schema import (
     CELL_LINE_ID,
     CELL_NAME,
     CELLOSAURUS_ID,
     CONTROL_DRUG,
     DRUG,
-    MOA_BROAD,
     MOA_FINE,
     PLATE,
     SAMPLE,
@@ -42,7 +42,8 @@ def list_levels(column: str, run_metadata: Path | None) -> tuple[str, ...] | Non
     -------
     tuple of str or None
         Sorted by code point, as scikit-learn sorts its categories. ``''`` is among them where the column may be empty:
-        the mechanism of a control, the name of a line that is not listed. None for a column without such a list.
+        the mechanism of a control, the name of a line that is not listed, whatever is joined. None for a column without
+        such a list.
 
     Raises
     ------
@@ -64,15 +65,16 @@ def list_levels(column: str, run_metadata: Path | None) -> tuple[str, ...] | Non
     elif column in {CELL_LINE_ID, CELL_NAME}:
         lines = read_cell_lines(run_metadata).filter(pl.col("assayed"))
         found = {*lines[CELLOSAURUS_ID]} if column == CELL_LINE_ID else {*lines[CELL_NAME], ""}
-    elif column in {MOA_FINE, DRUG_MOA_FINE, MOA_BROAD}:
-        table, own = read_drugs(run_metadata), MOA_BROAD if column == MOA_BROAD else MOA_FINE
-        if own not in table.columns:  # sister data sets may lack it
-            return None
-        found = {*table[own], ""}
     elif column in {PLATE, SAMPLE}:
         found = {*read_samples(run_metadata)[column]}
     else:
-        return None
+        # A mechanism has the same levels in the cells as in the table of drugs.
+        name = DRUG_MOA_FINE if column == MOA_FINE else column
+        tables = (load_drug_columns(run_metadata), load_cell_line_columns(run_metadata))
+        texts = [table[name] for table in tables if table.schema.get(name) == pl.String]
+        if not texts:
+            return None
+        found = {*texts[0], ""}
     return tuple(sorted(level for level in found if level is not None))
 
 

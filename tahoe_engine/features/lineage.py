@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.features.recipe import Expression, Numeric, OneHot, TargetStatistics
+from tahoe_engine.features.recipe import Expression, Numeric, OneHot, OneHotSvd, TargetStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +60,9 @@ def describe_lineage(design: Design, reader: RowReader) -> dict[str, Any]:
     return {"targets": targets, "columns": columns}
 
 
-def _describe_block(design: Design, block: Block) -> Iterable[tuple[str, tuple[str, ...], list[str], dict[str, Any]]]:
+def _describe_block(  # noqa: C901 - a case a kind
+    design: Design, block: Block
+) -> Iterable[tuple[str, tuple[str, ...], list[str], dict[str, Any]]]:
     chain = design.chains.get(block.name)
     if isinstance(block, Numeric) and chain is not None:
         for name, sources in zip(chain.columns, chain.sources(), strict=True):
@@ -69,14 +71,12 @@ def _describe_block(design: Design, block: Block) -> Iterable[tuple[str, tuple[s
         for name in design.statistics[block.name].columns:
             yield name, block.by, [f"{block.method} of {block.of}"], {}
     elif isinstance(block, OneHot):
-        levels = design.levels[block.name]
-        names = [f"{block.column}={level}" for level in levels]
-        if chain is not None:
-            for name in chain.columns:
-                yield name, (block.column,), ["one_hot", "svd"], {}
-        else:
-            more = {"levels": list(levels), "names": names}
-            yield design.name_codes(block), (block.column,), ["one_hot"], more
+        levels = design.levels[block.name][block.column]
+        more = {"levels": list(levels), "names": [f"{block.column}={level}" for level in levels]}
+        yield design.name_codes(block), (block.column,), ["one_hot"], more
+    elif isinstance(block, OneHotSvd):
+        for name in design.name_columns(block):
+            yield name, block.columns, ["one_hot", "svd"], {}
     elif isinstance(block, Expression):
         genes = design.genes[block.name]
         steps = ["log1p_cp10k"]

@@ -1,4 +1,4 @@
-"""What is asked of every slice before features are made: one question a pass, small answers that add up in any order."""
+"""What is asked of every slice before features are made: a question a pass, and answers that add up in any order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError
 from tahoe_engine.features.design import Design, columns_of_split, columns_of_targets
-from tahoe_engine.features.recipe import OneHot
+from tahoe_engine.features.recipe import OneHot, OneHotSvd
 from tahoe_engine.features.rows import CONTROL, ROW_KEY
 from tahoe_engine.features.share import KeyCounts, count_keys, merge_counts
 from tahoe_engine.features.sums import merge_sums
@@ -20,6 +20,7 @@ from tahoe_engine.schema import SAMPLE, SPLITS
 if TYPE_CHECKING:
     import polars as pl
 
+    from tahoe_engine.features.recipe import Recipe
     from tahoe_engine.features.rows import RowReader
     from tahoe_engine.features.table import Slice
 
@@ -123,10 +124,10 @@ class Facing:
         import polars as pl
 
         recipe = self.reader.recipe
-        blocks = [block for block in recipe.features if isinstance(block, OneHot) and needs_counts(block)]
+        counted = list_counted(recipe)
         wells = name_groups(self.reader)
         wanted = [*columns_of_split(recipe), *columns_of_targets(recipe), *wells, ROW_KEY]
-        frame, _ = self.reader.read(piece, tuple(dict.fromkeys([*wanted, *(block.column for block in blocks)])))
+        frame, _ = self.reader.read(piece, tuple(dict.fromkeys([*wanted, *(column for _, column in counted)])))
         assigned = self.design.split.assign(frame)
         rows = frame.with_columns(assigned)
         faced = Faced(
@@ -141,9 +142,9 @@ class Facing:
             "fitted_on": _identify(fitted),
             **{split: _identify(rows.filter(pl.col(SPLIT) == at)) for at, split in enumerate(SPLITS)},
         }
-        for block in blocks:
-            levels = fitted.select(pl.col(block.column).cast(pl.String).fill_null("").alias("level"))
-            faced.levels[block.name] = Counter(dict(levels.group_by("level").len().rows()))
+        for block, column in counted:
+            levels = fitted.select(pl.col(column).cast(pl.String).fill_null("").alias("level"))
+            faced.levels[block, column] = Counter(dict(levels.group_by("level").len().rows()))
         keys = [pl.col(name).cast(pl.String) for name in wells]
         faced.groups = rows.group_by([*keys, SPLIT]).agg(pl.len().cast(pl.Int64).alias("n_rows"))
         return faced
@@ -164,7 +165,7 @@ class Faced:
     provenance : dict
         Number and sum of the keys of these, and of each split.
     levels : dict
-        Rows of each level of one-hot blocks that need it.
+        Rows of each level, by block and column, where levels are those of the rows.
     groups : polars.DataFrame
         Rows of each group (or well) in each split.
     """
@@ -173,7 +174,7 @@ class Faced:
     n_rows: dict[str, dict[str, int]] = field(default_factory=dict)
     n_fitted: dict[str, int] = field(default_factory=dict)
     provenance: dict[str, dict[str, int]] = field(default_factory=dict)
-    levels: dict[str, Counter[str]] = field(default_factory=dict)
+    levels: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     groups: pl.DataFrame | None = None
 
 
@@ -200,8 +201,8 @@ def merge_faced(parts: list[Faced]) -> Faced:
             known = merged.provenance.setdefault(name, {"rows": 0, "keys": 0})
             known["rows"] += one["rows"]
             known["keys"] = (known["keys"] + one["keys"]) & MASK
-        for name, levels in part.levels.items():
-            merged.levels.setdefault(name, Counter()).update(levels)
+        for place, levels in part.levels.items():
+            merged.levels.setdefault(place, Counter()).update(levels)
     groups = pl.concat([part.groups for part in parts if part.groups is not None])
     merged.groups = groups.group_by([name for name in groups.columns if name != "n_rows"]).agg(pl.col("n_rows").sum())
     return merged
@@ -227,20 +228,26 @@ def name_groups(reader: RowReader) -> list[str]:
     return [SAMPLE] if SAMPLE in reader.table.columns else []
 
 
-def needs_counts(block: OneHot) -> bool:
-    """Tell whether the levels of a block are those of the rows.
+def list_counted(recipe: Recipe) -> list[tuple[str, str]]:
+    """List the columns whose levels are those of the rows, not of a vocabulary.
 
     Parameters
     ----------
-    block : OneHot
-        Of the recipe.
+    recipe : Recipe
+        With its blocks.
 
     Returns
     -------
-    bool
-        False where they are those of a vocabulary.
+    list of (str, str)
+        Block and column.
     """
-    return block.levels == "seen" or bool(block.top)
+    found = []
+    for block in recipe.features:
+        if isinstance(block, OneHot) and (block.levels == "seen" or block.top):
+            found.append((block.name, block.column))
+        elif isinstance(block, OneHotSvd) and block.levels == "seen":
+            found += [(block.name, column) for column in block.columns]
+    return found
 
 
 def _identify(rows: pl.DataFrame) -> dict[str, int]:

@@ -12,7 +12,7 @@ from tahoe_engine.config import Settings
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.design import columns_of_split, columns_of_targets, needed_columns
 from tahoe_engine.features.joined import Joins
-from tahoe_engine.features.recipe import Expression, Numeric, OneHot
+from tahoe_engine.features.recipe import Expression, Numeric, OneHotSvd
 from tahoe_engine.features.recipes import load_recipe
 from tahoe_engine.features.rows import OWN, RowReader
 from tahoe_engine.features.table import SLICE_ROWS, find_table
@@ -83,8 +83,8 @@ class FeaturesPlan:
                     dense = max(dense, width)
             elif isinstance(block, Expression):
                 dense, width = max(dense, block.genes), block.svd or block.genes
-            elif isinstance(block, OneHot) and block.svd:
-                dense, width = max(dense, 400), block.svd
+            elif isinstance(block, OneHotSvd):
+                dense = width = block.components
             stored += width
         return stored, dense
 

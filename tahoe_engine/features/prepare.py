@@ -9,11 +9,11 @@ from tahoe_engine.cells.report import Progress
 from tahoe_engine.errors import BadDataError, ConfigError
 from tahoe_engine.features.chains import Chain
 from tahoe_engine.features.design import OTHER, Design
-from tahoe_engine.features.fit import fit_chains
+from tahoe_engine.features.fit import fit_chains, fit_codes_svd
 from tahoe_engine.features.levels import keep_frequent, list_levels
 from tahoe_engine.features.loads import BlockLoad, FittedRows, NumberLoad, Refining, Scaling, Telling, merge_windows
-from tahoe_engine.features.passes import Counting, Facing, merge_counted, merge_faced, name_groups, needs_counts
-from tahoe_engine.features.recipe import Expression, Numeric, OneHot, Svd, TargetStatistics
+from tahoe_engine.features.passes import Counting, Facing, list_counted, merge_counted, merge_faced, name_groups
+from tahoe_engine.features.recipe import Expression, Numeric, OneHot, OneHotSvd, Svd, TargetStatistics
 from tahoe_engine.features.share import decide_split
 from tahoe_engine.features.statistics import decide_statistics, merge_statistics
 from tahoe_engine.features.sums import merge_sums
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from tahoe_engine.features.passes import Counted, Faced
     from tahoe_engine.features.plan import FeaturesPlan
-    from tahoe_engine.features.recipe import Block
     from tahoe_engine.features.rows import RowReader
     from tahoe_engine.features.table import Slice
     from tahoe_engine.run import Layout
@@ -186,7 +185,7 @@ class _Passes:
     def fit(self, design: Design, reader: RowReader, faced: Faced) -> Design:
         """Fit the blocks: statistics of targets, genes, then all chains together."""
         design = self._fit_statistics(design, reader)
-        design = self._choose_genes(design, faced)
+        design = self._choose_genes(design)
         rows = FittedRows(reader, design)
         blocks = design.recipe.features
         counts = [(piece, faced.n_fitted.get(piece.name, 0)) for piece in self._slices]
@@ -197,9 +196,16 @@ class _Passes:
         fitted = fit_chains(chains, counts, NumberLoad(rows), self._computing) if chains else []
         self.tell()
         for block in blocks:
-            if isinstance(block, (OneHot, Expression)) and block.svd:
-                chain = Chain(block.name, design.names_before(block), (Svd(do="svd", components=block.svd),))
-                fitted += fit_chains([chain], counts, BlockLoad(rows, block), self._computing)
+            before = design.names_before(block) if isinstance(block, (OneHotSvd, Expression)) else ()
+            load = BlockLoad(rows, block)
+            if isinstance(block, OneHotSvd):
+                chain = Chain(block.name, before, (Svd(do="svd", components=block.components),))
+                sizes = [len(design.levels[block.name][column]) for column in before]
+                fitted.append(fit_codes_svd(chain, sizes, counts, load, self._computing))
+                self.tell()
+            elif isinstance(block, Expression) and block.svd:
+                chain = Chain(block.name, before, (Svd(do="svd", components=block.svd),))
+                fitted += fit_chains([chain], counts, load, self._computing)
                 self.tell()
         return replace(design, chains={one.chain.name: one for one in fitted})
 
@@ -211,33 +217,37 @@ class _Passes:
                 found[block.name] = decide_statistics(told, block)
         return replace(design, statistics=found)
 
-    def _choose_genes(self, design: Design, faced: Faced) -> Design:
-        blocks: list[Block] = [block for block in design.recipe.features if isinstance(block, Expression)]
+    def _choose_genes(self, design: Design) -> Design:
+        blocks = [block for block in design.recipe.features if isinstance(block, Expression)]
         if not blocks:
             return design
         from tahoe_engine.features.expression import choose_training_genes
 
+        self.tell()
         return replace(design, genes={block.name: choose_training_genes(design, block) for block in blocks})
 
 
-def _decide_levels(plan: FeaturesPlan, faced: Faced) -> dict[str, tuple[str, ...]]:
+def _decide_levels(plan: FeaturesPlan, faced: Faced) -> dict[str, dict[str, tuple[str, ...]]]:
     from pathlib import Path
 
     folder = Path(plan.table.metadata) if plan.table.metadata else None
-    levels = {}
+    counted = set(list_counted(plan.recipe))
+    levels: dict[str, dict[str, tuple[str, ...]]] = {}
     for block in plan.recipe.features:
-        if not isinstance(block, OneHot):
+        if not isinstance(block, (OneHot, OneHotSvd)):
             continue
-        if needs_counts(block):
-            levels[block.name] = keep_frequent(faced.levels[block.name], block.top, OTHER)
-            continue
-        found = list_levels(block.column, folder)
-        if found is None:
-            raise ConfigError(
-                f'block {block.name!r}: there is no list of all levels of {block.column!r}; write levels = "seen" to '
-                "take those of the training rows"
-            )
-        levels[block.name] = found
+        for column in (block.column,) if isinstance(block, OneHot) else block.columns:
+            if (block.name, column) in counted:
+                top = block.top if isinstance(block, OneHot) else 0
+                found: tuple[str, ...] | None = keep_frequent(faced.levels[block.name, column], top, OTHER)
+            else:
+                found = list_levels(column, folder)
+            if found is None:
+                raise ConfigError(
+                    f"block {block.name!r}: there is no list of all levels of {column!r}; write levels = 'seen' to "
+                    "take those of the training rows"
+                )
+            levels.setdefault(block.name, {})[column] = found
     return levels
 
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from tahoe_engine.leaks import Leak
 
 
-def publish(launch: Launch, leaks: Sequence[Leak]) -> dict[str, Any]:
+def publish(launch: Launch, leaks: Sequence[tuple[str, Leak]]) -> dict[str, Any]:
     """Write what was decided and fitted, and the manifests: of the stage first, of the run last.
 
     Parameters
     ----------
     launch : Launch
         With all receipts.
-    leaks : sequence of Leak
+    leaks : sequence of (str, Leak)
         What the guard found, and was told to let pass.
 
     Returns
@@ -57,11 +57,26 @@ def publish(launch: Launch, leaks: Sequence[Leak]) -> dict[str, Any]:
             for target in launch.plan.recipe.targets
         },
         "counted": {what: dict(sorted(numbers.items())) for what, numbers in sorted(counted.items())},
-        "n_features": prepared.n_features,
-        "columns": prepared.columns,
-        "leaks": [{"target": target, **leak.describe()} for target, leak in leaks],
+        "imputed": _tell_imputed(launch),
+        "n_features": prepared.design.n_features,
+        "columns": launch.columns,
+        "leaks": [
+            {"target": target, "column": leak.column, "kind": leak.kind, "evidence": leak.evidence}
+            for target, leak in leaks
+        ],
         "leaks_allowed": bool(leaks),
-        "warnings": prepared.warnings,
+        "notes": prepared.warnings,
         **table.told,
     }
     return publish_stage(launch.layout, stage, launch.files, receipts, facts)
+
+
+def _tell_imputed(launch: Launch) -> dict[str, int]:
+    """Tell how many numbers of the rows fitted on were missing, by column."""
+    told: dict[str, int] = {}
+    for name, chain in sorted(launch.prepared.design.chains.items()):
+        for step in chain.steps:
+            if step.do == "impute":
+                counts = zip(step.columns_in, step.facts["n_imputed"], strict=True)
+                told |= {f"{name}.{column}": int(n) for column, n in counts if n}
+    return told

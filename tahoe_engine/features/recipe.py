@@ -101,8 +101,6 @@ class OneHot(Part):
         All of the run's own tables of drugs and lines, or those of the training rows.
     top : int
         Keep that many of the most frequent levels and make one level, ``Other``, of the rest; 0 = keep all.
-    svd : int
-        Replace the ones and zeros by that many right singular vectors; 0 = do not.
     """
 
     kind: Literal["one_hot"]
@@ -110,7 +108,28 @@ class OneHot(Part):
     column: str
     levels: Literal["vocabulary", "seen"] = "vocabulary"
     top: Annotated[int, Field(ge=0, le=100_000)] = 0
-    svd: Annotated[int, Field(ge=0, le=1000)] = 0
+
+
+class OneHotSvd(Part):
+    """Several columns of text as ones and zeros, replaced by their first right singular vectors.
+
+    Parameters
+    ----------
+    name : str
+        Of the block.
+    columns : tuple of str
+        As `OneHot.column`.
+    levels : {"vocabulary", "seen"}
+        As for `OneHot`.
+    components : int
+        How many vectors.
+    """
+
+    kind: Literal["one_hot_svd"]
+    name: Name
+    columns: Columns
+    levels: Literal["vocabulary", "seen"] = "vocabulary"
+    components: Annotated[int, Field(ge=1, le=1000)]
 
 
 class TargetStatistics(Part):
@@ -166,7 +185,7 @@ class Expression(Part):
     flavor : {"seurat", "cell_ranger"}
         As in `tahoe_engine.select_genes`.
     svd : int
-        As in `OneHot`.
+        Replace the genes by that many right singular vectors; 0 = do not.
     """
 
     kind: Literal["expression"]
@@ -176,7 +195,7 @@ class Expression(Part):
     svd: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
-Block = Annotated[Numeric | OneHot | TargetStatistics | Expression, Field(discriminator="kind")]
+Block = Annotated[Numeric | OneHot | OneHotSvd | TargetStatistics | Expression, Field(discriminator="kind")]
 
 
 # --- targets -----------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class FeaturesReport:
         dict
             JSON-able; without the list of parts.
         """
-        shown = ("rows", "split", "targets", "n_features", "leaks", "leaks_allowed", "warnings", "needs", "digest")
+        shown = ("rows", "split", "targets", "n_features", "leaks", "leaks_allowed", "notes", "needs", "digest")
         return {
             "into": str(self.into),
             "name": self.name,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import BadDataError, ConfigError, escape_controls
 from tahoe_engine.features.formulas import Formula, read_formula
-from tahoe_engine.features.joined import Joins
 from tahoe_engine.features.keys import hash_texts
 from tahoe_engine.features.table import TEXT, read_text
 from tahoe_engine.schema import DRUG
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from tahoe_engine.features.joined import Joins
     from tahoe_engine.features.recipe import Recipe
     from tahoe_engine.features.table import Slice, TableParts
 
@@ -152,9 +152,11 @@ class RowReader:
         frame = self.joins.add(frame, base)
         for name, formula in self.derived.items():
             if formula.columns <= set(frame.columns):
-                frame = frame.with_columns(formula.expression().alias(name))
+                frame = frame.with_columns(formula.expression(frame.schema).alias(name))
         if self.where is not None:
-            frame = frame.filter(self.where.expression().fill_null(value=False))
+            if self.where.tell_kind(frame.schema) != "truth":
+                raise ConfigError(f"rows.where = {rows.where!r} must be true or false; write a comparison")
+            frame = frame.filter(self.where.expression(frame.schema).fill_null(value=False))
         told["where"] = told["rows"] - told["keep"] - frame.height
         if rows.first and self.before:
             frame = frame.head(max(0, rows.first - self.before[piece.name]))
@@ -176,7 +178,7 @@ def _read_slice(piece: Slice, table: TableParts, columns: Collection[str]) -> pl
     import polars as pl
 
     path = Path(piece.path)
-    names = [name for name in table.columns if name in columns]
+    names = [name for name in table.columns if name in columns] or list(table.columns[:1])  # of none are no rows
     try:
         if table.kind == "top_table":
             from tahoe_engine.toptable import read_top_table
@@ -186,8 +188,7 @@ def _read_slice(piece: Slice, table: TableParts, columns: Collection[str]) -> pl
             frame = read_text(path).select(names)
         else:
             scanned = pl.scan_parquet(path, glob=False, hive_partitioning=False).slice(piece.first, piece.n_rows)
-            # A table of no columns has no rows either.
-            frame = scanned.select(names or table.columns[:1]).collect()
+            frame = scanned.select(names).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BadDataError(f"{path}: cannot be read: {escape_controls(str(error))}") from error
     if frame.height != piece.n_rows:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.errors import StageError
 from tahoe_engine.features.keys import mix
 from tahoe_engine.features.levelsums import (
     NONE,
@@ -19,11 +18,10 @@ from tahoe_engine.features.levelsums import (
     read_target,
 )
 from tahoe_engine.features.sums import read_sums
-from tahoe_engine.features.tablefiles import decode_table, encode_table
 from tahoe_engine.schema import FOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import numpy as np
     import polars as pl
@@ -68,12 +66,14 @@ def decide_statistics(told: LevelSums, block: TargetStatistics) -> FittedStatist
             told_of = _tell(own, own_squares, overall[fold], overall_squares[fold], block)
             key = (None,) * len(block.by) if level is None else level
             rows.append((level is None, *key, fold, own[0], float(own[1]), *told_of))
-    schema = _schema(block)
-    schema.pop("quantile", None)
+    statistics = [name for name in block.statistics if name != "quantile"]
+    keys = dict.fromkeys(block.by, pl.String)
+    schema: dict[str, Any] = {"overall": pl.Boolean, **keys, FOLD: pl.Int32, "n": pl.Int64, "sum": pl.Float64}
+    schema.update(dict.fromkeys(statistics, pl.Float64))
     table = pl.DataFrame(rows, schema=schema, orient="row")
     if told.values is not None:
         table = _add_quantiles(table, told.values, block, seen)
-    return FittedStatistics(block, table.select(*_schema(block)))
+    return FittedStatistics(block, table)
 
 
 @dataclass(frozen=True)
@@ -129,43 +129,6 @@ class FittedStatistics:
             return told
         return pl.DataFrame([self._leave_out(rows, placed, found, told.to_series())])
 
-    def encode(self) -> dict[str, bytes]:
-        """Give the table as a file.
-
-        Returns
-        -------
-        dict of str to bytes
-            Parquet, by file name; equal for equal statistics.
-        """
-        return {_name_file(self.block): encode_table(self.table)}
-
-    @classmethod
-    def decode(cls, block: TargetStatistics, files: Mapping[str, bytes]) -> FittedStatistics:
-        """Read what `encode` gave.
-
-        Parameters
-        ----------
-        block : TargetStatistics
-            What was asked for.
-        files : mapping of str to bytes
-            The file, perhaps among others.
-
-        Returns
-        -------
-        FittedStatistics
-            They give the same columns, bit for bit.
-
-        Raises
-        ------
-        StageError
-            If the file is missing, damaged, or of another block.
-        """
-        name = _name_file(block)
-        table = decode_table(files, name, _schema(block))
-        if not table["overall"].any():
-            raise StageError(f"{name} has no overall values; run `tahoe features` again")
-        return cls(block, table)
-
     def _leave_out(self, rows: pl.DataFrame, placed: pl.DataFrame, found: pl.DataFrame, plain: pl.Series) -> pl.Series:
         """Tell training rows of all others of their level, with noise."""
         import numpy as np
@@ -204,17 +167,6 @@ def draw_normal(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
     angle = (second >> np.uint64(11)).astype(np.float64) * 2.0**-53
     normal: NDArray[np.float64] = np.sqrt(-2 * np.log(radius)) * np.cos(2 * np.pi * angle)
     return normal
-
-
-def _name_file(block: TargetStatistics) -> str:
-    return f"statistics-{block.name}.parquet"
-
-
-def _schema(block: TargetStatistics) -> dict[str, Any]:
-    import polars as pl
-
-    keys: dict[str, Any] = {"overall": pl.Boolean, **dict.fromkeys(block.by, pl.String), FOLD: pl.Int32}
-    return {**keys, "n": pl.Int64, "sum": pl.Float64, **dict.fromkeys(block.statistics, pl.Float64)}
 
 
 Sums = dict[int, tuple[int, Fraction]]

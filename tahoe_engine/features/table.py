@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tahoe_engine.errors import BadDataError, ConfigError, SourceError, StageError, escape_controls
 from tahoe_engine.run import Layout, hash_file, read_published
 from tahoe_engine.schema import BARCODE, CELLS, GROUP_KEYS, SAMPLE, groups_index
+from tahoe_engine.toptable import read_top_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,15 +181,23 @@ def _find_files(place: Path, recipe: Recipe) -> TableParts:
     paths = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     if not paths or not all(path.is_file() for path in paths):
         raise SourceError(f"{place}: no such table; name a file (Parquet, CSV) or a folder of Parquet files")
-    counts, columns = {}, ()
-    for path in paths:
+    counts: dict[Path, int] = {}
+    columns: tuple[str, ...] = ()
+    told: dict[str, Any] = {}
+    if recipe.table == "top_table":
+        if len(paths) > 1:
+            raise ConfigError("a top table is one file; name it with --table")
+        table = read_top_table(paths[0])
+        counts, columns, told = (
+            {paths[0]: table.frame.height},
+            tuple(table.frame.columns),
+            {"top_table": table.describe()},
+        )
+    for path in paths if recipe.table != "top_table" else ():
         counts[path], found = _measure(path)
         if columns and found != columns:
             raise BadDataError(f"{path}: it has other columns than {paths[0].name}")
         columns = found
-    told: dict[str, Any] = {}
-    if recipe.table == "top_table":
-        columns, told = _tell_top_table(paths)
     key, ids = recipe.key, recipe.key
     if recipe.table == "cells":
         key = (BARCODE, SAMPLE)
@@ -283,12 +292,3 @@ def read_text(path: Path) -> Any:  # noqa: ANN401 - a frame of Polars
         raise ConfigError(f"{path}: text of more than {LARGEST_TEXT >> 20} MiB; save it as Parquet")
     separator = "," if path.suffix == ".csv" else "\t"
     return pl.read_csv(path, separator=separator, infer_schema_length=None, null_values=["", "NA", "NaN", "nan"])
-
-
-def _tell_top_table(paths: list[Path]) -> tuple[tuple[str, ...], dict[str, Any]]:
-    from tahoe_engine.toptable import read_top_table
-
-    if len(paths) > 1:
-        raise ConfigError("a top table is one file; name it with --table")
-    table = read_top_table(paths[0])
-    return tuple(table.frame.columns), {"top_table": table.describe()}

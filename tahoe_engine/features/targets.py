@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from tahoe_engine.errors import ConfigError, StageError
+from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.sums import merge_sums, read_sums, sum_exactly, sum_squares
-from tahoe_engine.features.tablefiles import decode_table, encode_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 CONTROL: Final = "is_control"
 SPLIT: Final = "split"
 TRAIN: Final = 0
-OWN_COLUMNS: Final = frozenset({"n_control", "baseline", "mean", "deviation"})
+OWN_COLUMNS: Final = frozenset({"n_control", "baseline"})
 ALL: Final = "sum of"  # the one group of sums over all rows
 
 
@@ -59,51 +58,6 @@ class Baselines:
         # Every square was summed in two parts.
         deviation = float(2 * total / n) ** 0.5 if n else 0.0
         return replace(self, deviation=deviation or 1.0)
-
-    def encode(self, name: str) -> dict[str, bytes]:
-        """Give the baselines as a file.
-
-        Parameters
-        ----------
-        name : str
-            Of the target.
-
-        Returns
-        -------
-        dict of str to bytes
-            Parquet, by file name; equal for equal baselines. The first row is that of the scale.
-        """
-        import polars as pl
-
-        scale = pl.DataFrame({"mean": [self.mean], "deviation": [self.deviation]}, schema=_scale_schema())
-        return {_name_file(name): encode_table(pl.concat([scale, self.table], how="diagonal"))}
-
-    @classmethod
-    def decode(cls, target: DeltaTarget, files: Mapping[str, bytes]) -> Baselines:
-        """Read what `encode` gave.
-
-        Parameters
-        ----------
-        target : DeltaTarget
-            Whose.
-        files : mapping of str to bytes
-            The file, perhaps among others.
-
-        Returns
-        -------
-        Baselines
-            They give the same targets, bit for bit.
-
-        Raises
-        ------
-        StageError
-            If the file is missing, damaged, or of another target.
-        """
-        name = _name_file(target.name)
-        table = decode_table(files, name, {**_scale_schema(), **_schema(target)})
-        if not table.height:
-            raise StageError(f"{name} is empty; run `tahoe features` again")
-        return cls(table[1:].drop(_scale_schema()), table["mean"][0], table["deviation"][0])
 
 
 def collect_baselines(rows: pl.DataFrame, target: DeltaTarget) -> pl.DataFrame:
@@ -152,7 +106,7 @@ def decide_baselines(target: DeltaTarget, sums: pl.DataFrame) -> Baselines:
     import polars as pl
 
     found = read_sums(sums)
-    schema = _schema(target)
+    schema: dict[str, Any] = {**dict.fromkeys(target.by, pl.String), "n_control": pl.Int64, "baseline": pl.Float64}
     rows = [(*stratum, n, float(total / n)) for (_, *stratum), (n, total) in found.items()]
     table = pl.DataFrame(rows, schema=schema, orient="row")
     return Baselines(table.sort(list(target.by)) if target.by else table)
@@ -212,22 +166,6 @@ def collect_scale(deltas: pl.Series, baselines: Baselines) -> pl.DataFrame:
     keys = pl.select(pl.repeat(0, len(deltas), dtype=pl.Int64).alias(ALL))
     # With the mean known, deltas come without it already.
     return sum_exactly(keys, deltas) if baselines.mean is None else sum_squares(keys, deltas)
-
-
-def _name_file(name: str) -> str:
-    return f"baselines-{name}.parquet"
-
-
-def _scale_schema() -> dict[str, Any]:
-    import polars as pl
-
-    return {"mean": pl.Float64, "deviation": pl.Float64}
-
-
-def _schema(target: DeltaTarget) -> dict[str, Any]:
-    import polars as pl
-
-    return {**dict.fromkeys(target.by, pl.String), "n_control": pl.Int64, "baseline": pl.Float64}
 
 
 def _subtract(frame: pl.DataFrame, target: DeltaTarget, baselines: Baselines) -> pl.Series:

@@ -113,7 +113,7 @@ def write_unit(unit: FeaturesUnit) -> dict[str, Any]:
     made = work.design.make(frame)
     receipts: dict[str, Any] = {}
     for split, name in name_parts(unit.piece).items():
-        rows = made.features.filter(pl.col(SPLIT) == SPLITS.index(split)).drop(SPLIT)
+        rows = made.filter(pl.col(SPLIT) == SPLITS.index(split)).drop(SPLIT)
         if rows.height != unit.n_rows.get(name, 0):
             raise StageError(f"{name}: {rows.height} rows, {unit.n_rows.get(name, 0)} counted; run the command again")
         if name in unit.keys:
@@ -126,7 +126,8 @@ def _commit(layout: Layout, unit: FeaturesUnit, name: str, rows: Any) -> dict[st
     temporary = layout.temporary / f"{flatten(f'{stage}/{name}')}.{uuid4().hex}"
     try:
         part = write_frame(temporary, rows)
-        receipt = {stage: part, "counted": unit.work.design.count(rows)}
+        columns = {column: str(dtype) for column, dtype in rows.schema.items()}
+        receipt = {stage: part, "counted": unit.work.design.count(rows), "columns": columns}
         final = layout.part(stage, name)
         final.parent.mkdir(parents=True, exist_ok=True)
         # What readers see comes last: whoever sees the part may count on the rest.

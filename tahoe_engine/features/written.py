@@ -65,6 +65,9 @@ class Written:
         """
         if len(text) > LONGEST:
             raise ConfigError(f"a formula has at most {LONGEST} characters, and this has {len(text)}: {_show(text)}")
+        broken = re.search("[\ud800-\udfff]", text)  # half of a character: Polars stumbles over it
+        if broken:
+            _refuse(text, broken.start(), "this is half of a character")
         stem = "_c"
         while stem in text:  # so that no column can be mistaken for one in backquotes
             stem += "_"

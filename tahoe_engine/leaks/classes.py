@@ -66,12 +66,16 @@ def _judge(  # noqa: PLR0913 -- a column, of values or of gaps
     np.minimum.at(lows, classes, x)
     np.maximum.at(highs, classes, x)
     apart = []
+    top, second = np.sort(highs[there])[-1:-3:-1]
+    bottom, next_one = np.sort(lows[there])[:2]
     for one in there:
-        others = there[there != one]
-        above, below = lows[one] > highs[others].max(), highs[one] < lows[others].min()
+        above = lows[one] > (second if highs[one] == top else top)
+        below = highs[one] < (next_one if lows[one] == bottom else bottom)
+        if not above and not below:
+            continue
         n_one, n_rest = int(counts[one]), int(x.size - counts[one])
         luck = -count_deals([n_one, n_rest])
-        if (above or below) and min(n_one, n_rest) >= FEW and not is_luck(luck, n_tried):
+        if min(n_one, n_rest) >= FEW and not is_luck(luck, n_tried):
             apart.append((int(one), 1.0 if above else 0.0, n_one, n_rest, luck))
     if not apart:
         return None

@@ -59,10 +59,8 @@ def find_combined(sheet: Sheet, skip: set[str]) -> list[Leak]:
     Returns
     -------
     list of Leak
-        Of kind affine_combination: none, or one that names the columns.
+        Of kind affine_combination: none, or one for each column that takes part.
     """
-    import numpy as np
-
     target = sheet.numbers
     columns = [column for column in sheet.columns if column.name not in skip]
     if target is None:
@@ -80,10 +78,8 @@ def find_combined(sheet: Sheet, skip: set[str]) -> list[Leak]:
     names = tuple(column.name.removeprefix("log|").removesuffix("|") for column in found.columns)
     says = f"{name} = {found.formula} in {found.n_rows:,} rows (residual {found.residual:.1g} of its sd)"
     facts = {"weights": list(found.weights), "offset": found.offset, "rows": found.n_rows, "residual": found.residual}
-    heaviest = int(
-        np.argmax([abs(w) * float(np.nanstd(c.data)) for w, c in zip(found.weights, found.columns, strict=True)])
-    )
-    return [Leak(names[heaviest], "affine_combination", says, names, {**facts, "log10_luck": found.log10_luck})]
+    facts["log10_luck"] = found.log10_luck
+    return [Leak(one, "affine_combination", says, (one, *(n for n in names if n != one)), facts) for one in names]
 
 
 def _take_log(column: Column) -> Column:
@@ -155,23 +151,30 @@ def _standardize(matrix: Floats) -> Floats:
     return standardized
 
 
+def _solve(matrix: Floats, y: Floats) -> Floats:
+    import numpy as np
+
+    return np.asarray(np.linalg.lstsq(matrix, y, rcond=SINGULAR)[0], dtype=np.float64)
+
+
 def _choose_few(matrix: Floats, y: Floats) -> list[int]:
     """Choose columns that explain y: greedily while that works, otherwise all that have a weight."""
     import numpy as np
 
     spread = float(np.sqrt(np.mean(y * y)))
     chosen: list[int] = []
-    left = y
+    left: Floats = y
+    weights: Floats = np.zeros(0)
     while len(chosen) < min(MOST_NAMED, matrix.shape[1]):
         likeness = np.abs(matrix.T @ left)
         likeness[chosen] = -1.0
         chosen.append(int(np.argmax(likeness)))
-        weights = np.linalg.lstsq(matrix[:, chosen], y, rcond=SINGULAR)[0]
+        weights = _solve(matrix[:, chosen], y)
         left = y - matrix[:, chosen] @ weights
         if float(np.sqrt(np.mean(left * left))) <= ALMOST**2 * spread:
             break
     else:
-        weights = np.linalg.lstsq(matrix, y, rcond=SINGULAR)[0]
+        weights = _solve(matrix, y)
         chosen = np.flatnonzero(np.abs(weights) > ALMOST**2 * spread).tolist()
         if not chosen:
             return []
@@ -230,7 +233,7 @@ def judge_combination(columns: Sequence[Column], target: Column, n_columns: int)
         return None
     raw, y = np.stack([column.data[rows] for column in columns], axis=1), target.data[rows]
     matrix, centred = _standardize(raw), y - y.mean()
-    weights = np.linalg.lstsq(matrix, centred, rcond=SINGULAR)[0]
+    weights = _solve(matrix, centred)
     left = centred - matrix @ weights
     scales = raw.std(axis=0)
     weights = weights / np.where(scales > 0, scales, 1.0)

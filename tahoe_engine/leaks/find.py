@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.leaks.classes import find_separating
 from tahoe_engine.leaks.combinations import find_combined
+from tahoe_engine.leaks.fitting import find_fitted_on_test
+from tahoe_engine.leaks.frames import check_column, read_frame, read_side
 from tahoe_engine.leaks.functions import find_functions
 from tahoe_engine.leaks.identities import find_affine
 from tahoe_engine.leaks.leak import KINDS, Leak
 from tahoe_engine.leaks.orders import find_monotone
 from tahoe_engine.leaks.pairs import find_duplicates
-from tahoe_engine.leaks.sheet import check_column, read_frame, read_sheet, read_side
-from tahoe_engine.leaks.straddle import find_straddling
+from tahoe_engine.leaks.sheet import read_sheet
+from tahoe_engine.leaks.statistics import find_target_statistics, list_constant
+from tahoe_engine.leaks.straddle import find_repeated_rows, find_straddling
 from tahoe_engine.leaks.strata import list_strata
 from tahoe_engine.leaks.ties import find_tied
 from tahoe_engine.leaks.within import find_within
@@ -23,8 +27,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
     import polars as pl
+    from numpy.typing import NDArray
 
     from tahoe_engine.leaks.sheet import Codes, Sheet
+    from tahoe_engine.leaks.strata import Stratum
 
 MAX_ROWS: Final = 100_000
 
@@ -33,8 +39,8 @@ def find_leaks(
     frame: pl.DataFrame | pd.DataFrame,
     target: str,
     *,
-    split: str | Sequence[Any] | None = None,
-    groups: str | Sequence[Any] | None = None,
+    split: str | Sequence[Any] | NDArray[Any] | None = None,
+    groups: str | Sequence[Any] | NDArray[Any] | None = None,
     max_rows: int | None = MAX_ROWS,
 ) -> list[Leak]:
     """Find what in a table gives the target, or test rows, away.
@@ -85,19 +91,35 @@ def find_leaks(
         found += find_straddling(_count_groups(table, by, side), by)
     features = table.drop(split) if isinstance(split, str) and split not in (target, *by) else table
     sheet = read_sheet(features, target, side, by, max_rows)
+    names = sheet.names
     if sheet.height:
-        found += _find_identities(sheet)
+        strata = list_strata(sheet)
+        identities = _find_identities(sheet, strata)
+        if max_rows is not None and sheet.height == max_rows < table.height:
+            note = f" (in a sample of {sheet.height:,} of {table.height:,} rows)"
+            identities = [replace(leak, evidence=leak.evidence + note) for leak in identities]
+        found += identities
+        if likely := list_constant(sheet, strata, _name(found)):
+            if sheet.height < table.height:
+                # The mean of a sample is another one: all rows, of the columns that matter.
+                members = {name for stratum in strata for name in stratum.members}
+                wanted = {*likely, *members, *by, target}
+                sheet = read_sheet(features[[n for n in features.columns if n in wanted]], target, side, by, None)
+                strata = list_strata(sheet)
+            found += find_target_statistics(sheet, strata, _name(found))
+    if side is not None:
+        found += find_fitted_on_test(table, side, names)
+        found += find_repeated_rows(table, side, [*names, target])
     kinds = list(KINDS)
     places = {name: place for place, name in enumerate(table.columns)}
     return sorted(found, key=lambda leak: (kinds.index(leak.kind), places.get(leak.column, -1)))
 
 
-def _find_identities(sheet: Sheet) -> list[Leak]:
+def _find_identities(sheet: Sheet, strata: Sequence[Stratum]) -> list[Leak]:
     """Look for what gives the target away: alone, within levels, then together."""
     found = [*find_affine(sheet), *find_separating(sheet)]
     found += find_monotone(sheet, _name(found))
     found += find_functions(sheet, _name(found))
-    strata = list_strata(sheet)
     found += find_within(sheet, strata, _name(found))
     found += find_combined(sheet, _name(found))
     found += find_tied(sheet, _name(found))
@@ -116,7 +138,9 @@ def _count_groups(table: pl.DataFrame, by: Sequence[str], side: Codes) -> pl.Dat
     return table.select(by).with_columns(pl.Series("split", side)).group_by([*by, "split"]).len("n_rows")
 
 
-def _name_groups(table: pl.DataFrame, groups: str | Sequence[Any] | None) -> tuple[pl.DataFrame, list[str]]:
+def _name_groups(
+    table: pl.DataFrame, groups: str | Sequence[Any] | NDArray[Any] | None
+) -> tuple[pl.DataFrame, list[str]]:
     """Give the columns that make the groups; a value a row becomes a column."""
     import polars as pl
 

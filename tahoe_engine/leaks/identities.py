@@ -109,4 +109,4 @@ def write_line(slope: float, name: str, offset: float) -> str:
     >>> write_line(2, "x", -1)
     '2·x - 1'
     """
-    return f"{slope:.6g}·{name} {'-' if offset < 0 else '+'} {abs(offset):.6g}"
+    return f"{slope:.7g}·{name} {'-' if offset < 0 else '+'} {abs(offset):.6g}"

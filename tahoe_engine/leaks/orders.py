@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.leaks.chance import count_deals, count_values, is_luck
 from tahoe_engine.leaks.leak import Leak
+from tahoe_engine.leaks.pairs import list_blocks
 from tahoe_engine.leaks.rounding import round_values
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -21,7 +25,8 @@ TELLING: Final = 500  # rows that are enough to see that a column has another or
 BINARY: Final = 2
 FEW_CUTS: Final = 20
 NEAR: Final = 20  # rows on either side of a cut
-FEW_NEAR: Final = 5
+SPARSE: Final = 3.0  # times the usual distance of neighbours: beyond, the cut is in a tail or a gap
+EVEN: Final = 0.45  # share of the width of 20 neighbours that 5 of them have at most; a quarter is usual
 
 
 def find_monotone(sheet: Sheet, skip: set[str]) -> list[Leak]:
@@ -42,14 +47,38 @@ def find_monotone(sheet: Sheet, skip: set[str]) -> list[Leak]:
     if sheet.numbers is None or sheet.numbers.n_distinct <= BINARY:
         return []  # two values: that is what auc looks at
     target = sheet.numbers
+    blocks = list_blocks(sheet.columns)
+    members = {place for block in blocks if len(block) > BINARY for place in block}
+    columns = [(column, 0.0) for place, column in enumerate(sheet.columns) if place not in members]
+    # The levels of a block were put in order by the target: each of the orders could have come out.
+    columns += [
+        (_order_block(sheet, block, target), count_deals([1] * (len(block) + 1)))
+        for block in blocks
+        if len(block) > BINARY
+    ]
     return [
         leak
-        for column in sheet.columns
-        if column.name not in skip and (leak := _judge_order(sheet, column, target)) is not None
+        for column, orders in columns
+        if column.name not in skip and (leak := _judge_order(sheet, column, target, orders)) is not None
     ]
 
 
-def _judge_order(sheet: Sheet, column: Column, target: Column) -> Leak | None:
+def _order_block(sheet: Sheet, block: Sequence[int], target: Column) -> Column:
+    """Make one column of a one-hot block: its levels in the order of the target.
+
+    A drug with a strong effect has the highest values of all, and its zeros and ones are honest. But when the levels
+    of a whole block follow each other over the target without a gap, they are the target in bins.
+    """
+    import numpy as np
+
+    ups = np.stack([sheet.columns[place].data == np.nanmax(sheet.columns[place].data) for place in block])
+    codes = np.where(ups.any(axis=0), ups.argmax(axis=0), len(block))
+    number = np.maximum(np.bincount(codes, minlength=len(block) + 1), 1)
+    ranks = np.argsort(np.argsort(np.bincount(codes, target.data, len(block) + 1) / number))
+    return replace(sheet.columns[block[0]], data=ranks[codes].astype(np.float64), n_distinct=len(block) + 1)
+
+
+def _judge_order(sheet: Sheet, column: Column, target: Column, orders: float) -> Leak | None:
     import numpy as np
 
     known = np.flatnonzero(column.known)
@@ -64,7 +93,7 @@ def _judge_order(sheet: Sheet, column: Column, target: Column) -> Leak | None:
         if not tells_the_other(x_codes, y_codes) or not cuts_dense(x_codes, y):
             return None
         luck = count_orders(x_codes, y_codes) - count_deals(count_values(y_codes))
-        if is_luck(luck, 2 * len(sheet.columns)):
+        if is_luck(luck + orders, 2 * len(sheet.columns)):
             return None
         levels = np.unique(x_codes).size
         how = "with every step of" if levels == known.size else f"over the {levels:,} values of"
@@ -111,17 +140,16 @@ def cuts_dense(x: Codes, y: Floats) -> bool:
     import numpy as np
 
     values, counts = np.unique(x, return_counts=True)
-    if values.size > FEW_CUTS or np.unique(y).size <= FEW_CUTS:
-        return True
+    if values.size > FEW_CUTS or np.unique(np.stack([x, round_values(y)]), axis=1).shape[1] == values.size:
+        return True  # many values, or one value of the target for each
     ordered = np.sort(y)
     usual = float(np.quantile(y, 0.9) - np.quantile(y, 0.1)) / max(0.8 * y.size, 1.0)
     dense = 0
     for cut in np.cumsum(counts)[:-1]:
-        near = min(NEAR, cut, y.size - cut)
-        width = float(ordered[cut + near - 1] - ordered[cut - near])
-        # Rounded targets have whole steps between neighbours.
-        gap = float(ordered[cut] - ordered[cut - 1])
-        dense += near >= FEW_NEAR and width <= 4 * usual * 2 * near and gap <= max(0.35 * width, 10 * usual)
+        if min(cut, y.size - cut) < NEAR:
+            continue
+        wide, narrow = (float(ordered[cut + near - 1] - ordered[cut - near]) for near in (NEAR, NEAR // 4))
+        dense += wide <= SPARSE * usual * 2 * NEAR and narrow <= EVEN * wide
     return bool(dense >= max(1, (values.size - 1) / 2))
 
 

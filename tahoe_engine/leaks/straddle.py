@@ -9,9 +9,15 @@ from tahoe_engine.leaks.leak import Leak
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
+
+    Codes = NDArray[np.int64]
 
 NAMED: Final = 5
+FOLLOWS: Final = 0.99  # rank correlation from which on a column follows another
+ENOUGH: Final = 3
 
 
 def find_straddling(counts: pl.DataFrame, by: Sequence[str]) -> list[Leak]:
@@ -65,3 +71,45 @@ def find_straddling(counts: pl.DataFrame, by: Sequence[str]) -> list[Leak]:
     )
     facts = {"groups": told.height, "straddling": both.height, "held_out_rows": n_held, "named": labels}
     return [Leak(what, "straddle", says, tuple(names), facts)]
+
+
+def find_repeated_rows(frame: pl.DataFrame, side: Codes, names: Sequence[str]) -> list[Leak]:
+    """Find held-out rows that stand in training, too, value for value.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        All rows.
+    side : numpy.ndarray
+        0 = train, 1 and 2 = held out, -1 = neither.
+    names : sequence of str
+        Columns to compare: those of numbers are.
+
+    Returns
+    -------
+    list of Leak
+        None or one, of kind straddle, with the column ``(rows)``: five rows and one held-out row in a hundred at
+        least, equal in three and more columns of which each nearly tells the rows apart and none follows another.
+    """
+    import numpy as np
+    import polars as pl
+
+    numbers = [name for name in names if frame[name].dtype.is_numeric()]
+    telling = [name for name in numbers if frame[name].n_unique() > frame.height / 2]
+    some = frame[: 10 * NAMED * NAMED]
+    kept: list[str] = []
+    for name in telling:
+        alike = (some.select(pl.corr(name, other, method="spearman")).item() for other in kept)
+        if all(value is not None and abs(value) < FOLLOWS for value in alike):
+            kept.append(name)
+        if len(kept) == ENOUGH:
+            break
+    else:
+        return []
+    rows = frame.select(numbers).hash_rows(seed=0).to_numpy()
+    held = np.isin(side, (1, 2))
+    again = int(np.isin(rows[held], rows[side == 0]).sum())
+    if again < max(NAMED, held.sum() / 100):
+        return []
+    says = f"{again:,} of {int(held.sum()):,} held-out rows stand in training, too, equal in all {len(numbers)} numbers"
+    return [Leak("(rows)", "straddle", says, tuple(numbers), {"rows": again, "held_out": int(held.sum())})]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FEW_LEVELS: Final = 50  # of a column of numbers
 ROWS_A_LEVEL: Final = 4
+ROWS_AN_ID: Final = 20  # the same for whole numbers, which may be the numbers of samples
 MOST: Final = 24
 PAIRED: Final = 7  # columns whose pairs are looked at
 
@@ -75,7 +76,8 @@ def list_strata(sheet: Sheet) -> list[Stratum]:
         singles.append(_make((label,), np.where(ups.any(axis=0), ups.argmax(axis=0), len(block)), frozenset(names)))
     in_blocks = {place for block in blocks for place in block}
     for place, column in enumerate(sheet.columns):
-        if column.n_distinct <= FEW_LEVELS and place not in in_blocks:
+        few = max(FEW_LEVELS, column.data.size // ROWS_AN_ID if column.step >= 1 else 0)
+        if column.n_distinct <= few and place not in in_blocks:
             codes = np.full(column.data.size, -1, dtype=np.int64)
             codes[column.known] = np.unique(column.data[column.known], return_inverse=True)[1]
             singles.append(_make((column.name,), codes, frozenset({column.name})))

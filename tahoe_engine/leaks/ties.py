@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tahoe_engine.leaks.sheet import Column, Sheet
 
     Floats = NDArray[np.float64]
+    Codes = NDArray[np.int64]
 
 APART: Final = 1e-3  # of the column's own spread: constants that differ by less are one
 NOTHING: Final = 1e-12  # share of the variance within classes that counts as none
@@ -46,7 +47,7 @@ def find_tied(sheet: Sheet, skip: set[str]) -> list[Leak]:
     if sheet.classes is None or len(sheet.class_names) < BINARY:
         return []
     columns = [column for column in sheet.columns if column.name not in skip]
-    centred = [_center(sheet, column) for column in columns]
+    centred = [_center(sheet.classes, len(sheet.class_names), column) for column in columns]
     found: list[Leak] = []
     told: set[str] = set()
     for column, rest in zip(columns, centred, strict=True):
@@ -60,19 +61,16 @@ def find_tied(sheet: Sheet, skip: set[str]) -> list[Leak]:
         if (leak := _judge_pair(sheet, first, second, len(columns))) is not None:
             found.append(leak)
             told.add(second.name)
-    rest = [column for column in columns if column.name not in told]
-    return found or _find_direction(sheet, rest)
+    return found or _find_direction(sheet, columns)
 
 
-def _center(sheet: Sheet, column: Column) -> Floats:
+def _center(classes: Codes, n_classes: int, column: Column) -> Floats:
     import numpy as np
 
-    classes = sheet.classes
     known = column.known
-    n_classes = len(sheet.class_names)
-    values = np.where(known, column.data, 0.0)
     number = np.maximum(np.bincount(classes, known, n_classes), 1)
-    centred: Floats = column.data - (np.bincount(classes, values, n_classes) / number)[classes]
+    means = np.bincount(classes, np.where(known, column.data, 0.0), n_classes) / number
+    centred: Floats = column.data - means[classes]
     return centred
 
 
@@ -87,18 +85,23 @@ def _judge_constant(sheet: Sheet, column: Column, centred: Floats) -> Leak | Non
     luck = bound_luck(count_values(np.unique(column.data[known], return_inverse=True)[1]), len(sheet.class_names))
     if is_luck(luck, len(sheet.columns)):
         return None
-    says = f"{column.name} is constant within each {sheet.target}, with {column.n_distinct:,} values, over {left.size:,} rows"
+    says = (
+        f"{column.name} has one value within each {sheet.target}, {column.n_distinct:,} in all, over {left.size:,} rows"
+    )
     return Leak(
         column.name, "affine_within_classes", says, (column.name,), {"rows": int(left.size), "log10_luck": luck}
     )
 
 
-def _judge_pair(sheet: Sheet, first: Column, second: Column, n_columns: int) -> Leak | None:
+def _judge_pair(  # noqa: PLR0911 -- a reason to be silent each
+    sheet: Sheet, first: Column, second: Column, n_columns: int
+) -> Leak | None:
     import numpy as np
 
-    assert_classes = sheet.classes
+    if sheet.classes is None:
+        return None
     both = first.known & second.known
-    classes = assert_classes[both] if assert_classes is not None else np.zeros(0, dtype=np.int64)
+    classes = sheet.classes[both]
     x, y = first.data[both], second.data[both]
     n_classes = len(sheet.class_names)
     sizes = np.bincount(classes, minlength=n_classes)
@@ -119,7 +122,7 @@ def _judge_pair(sheet: Sheet, first: Column, second: Column, n_columns: int) -> 
     offsets = (y_means - slope * x_means)[there]
     if float(offsets.max() - offsets.min()) <= max(APART * spread, 4 * second.step * (second.step < APART * spread)):
         return None  # one line for all: a duplicate, which tells nothing of the class
-    luck = bound_luck(sizes[there], 3)
+    luck = _bound_tie(offsets / (APART * spread), sizes[there], 1)
     if is_luck(luck, n_columns * n_columns / 2):
         return None
     names = [name for name, seen in zip(sheet.class_names, there, strict=True) if seen]
@@ -127,12 +130,23 @@ def _judge_pair(sheet: Sheet, first: Column, second: Column, n_columns: int) -> 
     residual = float(np.sqrt(np.mean(left * left))) / spread
     told = ", ".join(f"{name}: {value:+.6g}" for name, value in list(constants.items())[:TOLD])
     says = (
-        f"{second.name} = {slope:.6g}·{first.name} + b({sheet.target}) in all {x.size:,} rows that have both "
+        f"{second.name} = {slope:.7g}·{first.name} + b({sheet.target}) in all {x.size:,} rows that have both "
         f"(residual {residual:.1g} of its sd), and b tells the class: {told}{', …' if len(constants) > TOLD else ''}"
     )
     facts: dict[str, Any] = {"slope": slope, "offsets": constants, "residual": residual, "rows": int(x.size)}
     facts["log10_luck"] = luck
     return Leak(second.name, "affine_within_classes", says, (second.name, first.name), facts)
+
+
+def _bound_tie(constants: Floats, sizes: Codes, free: int) -> float:
+    """Bound the luck of a tie: its constants, dealt out to the rows anew, must again be one in each class.
+
+    Each free number of the tie is fixed by a pair of rows, so that n² ties a number are tried.
+    """
+    import numpy as np
+
+    values = np.unique(np.round(constants), return_inverse=True)[1]
+    return bound_luck(np.bincount(values, sizes).astype(np.int64), sizes.size) + 2 * free * float(np.log10(sizes.sum()))
 
 
 def _find_direction(sheet: Sheet, columns: list[Column]) -> list[Leak]:
@@ -159,8 +173,11 @@ def _find_direction(sheet: Sheet, columns: list[Column]) -> list[Leak]:
         return []
     between = (means @ null) * np.sqrt(counts / rows.size)[:, None]
     sizes, turn = np.linalg.svd(between, full_matrices=False)[1:]
-    luck = bound_luck(counts, int(kept.size - null.shape[1] + 1))
-    if not sizes.size or sizes[0] <= APART or is_luck(luck, 1):
+    if not sizes.size or sizes[0] <= APART:
+        return []
+    constants = means @ (null @ turn[0])
+    luck = _bound_tie(constants / APART, counts, int(kept.size - null.shape[1]))
+    if is_luck(luck, 1):
         return []
     direction = np.zeros(len(columns))
     direction[kept] = (null @ turn[0]) / scales[kept]
@@ -177,4 +194,5 @@ def _find_direction(sheet: Sheet, columns: list[Column]) -> list[Leak]:
         f"(residual {told.residual:.1g})"
     )
     facts = {"weights": list(told.weights), "rows": told.n_rows, "residual": told.residual, "log10_luck": luck}
-    return [Leak(names[-1], "affine_within_classes", says, names, facts)]
+    last = max(names, key=sheet.names.index)
+    return [Leak(last, "affine_within_classes", says, names, facts)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import tahoe_engine.leaks.orders as orders
+from tahoe_engine.leaks import orders
 from tahoe_engine.leaks.chance import count_deals, count_values, is_luck
 from tahoe_engine.leaks.identities import is_exact
 from tahoe_engine.leaks.leak import Leak
+from tahoe_engine.leaks.pairs import list_blocks
 from tahoe_engine.leaks.rounding import round_values
 
 if TYPE_CHECKING:
@@ -49,9 +50,12 @@ def find_within(sheet: Sheet, strata: Sequence[Stratum], skip: set[str]) -> list
     y = _read_target(sheet)
     if y is None:
         return []
+    # A drug with a strong effect has the highest values within any level of others, too: that is honest.
+    members = {place for block in list_blocks(sheet.columns) if len(block) > 2 for place in block}  # noqa: PLR2004
+    usable = [column for place, column in enumerate(sheet.columns) if place not in members]
     found: dict[str, Leak] = {}
     for stratum in strata:
-        columns = [column for column in sheet.columns if column.name not in skip | found.keys() | stratum.members]
+        columns = [column for column in usable if column.name not in skip | found.keys() | stratum.members]
         if not columns:
             continue
         n_tried = len(sheet.columns) * len(strata)
@@ -106,7 +110,7 @@ def _look(columns: Sequence[Column], y: Floats, stratum: Stratum) -> Iterator[tu
     several = rows.size >= ENOUGH * starts.size
     lines = (total > 0) & ((common <= ALMOST * total) | (several & (own <= ALMOST * total)))
     ordered = _look_at_orders(values, target[:, 0], places, starts) & (total > 0)
-    for place in np.flatnonzero(lines | ordered):
+    for place in np.flatnonzero(lines | ordered).tolist():
         yield columns[place], bool(lines[place]), bool(ordered[place])
 
 
@@ -118,20 +122,20 @@ def _look_at_orders(values: Floats, y: Floats, places: Codes, starts: Codes) -> 
         scaled = (values - low) / np.where(high > low, 2 * (high - low), 1.0)
     order = np.argsort(scaled + places[:, None], axis=0, kind="stable")
     x, target = np.take_along_axis(values, order, axis=0), y[order]
-    # Missing values are last of all: they are no pairs, and neither are neighbours of two levels, or of one value.
+    # Missing values come last and are no pairs, and neither are neighbours of two levels, or of one value.
     level = np.take_along_axis(np.broadcast_to(places[:, None], values.shape), order, axis=0)
     pairs = (np.diff(level, axis=0) == 0) & (np.diff(x, axis=0) > 0)
     steps = np.where(pairs, np.diff(target, axis=0), 0.0)
     tiny = 1e-9 * float(y.std())
-    rises = np.zeros((starts.size, values.shape[1]), dtype=bool)
+    rises: NDArray[np.bool_] = np.zeros((starts.size, values.shape[1]), dtype=bool)
     falls = rises.copy()
     row, column = np.nonzero(steps > tiny)
     rises[level[row, column], column] = True
     row, column = np.nonzero(steps < -tiny)
     falls[level[row, column], column] = True
-    # Missing values mix the levels at the end, so that a few contradictions are let through to the full judgement.
-    fine: NDArray[np.bool_] = ~(rises & falls).any(axis=0) & (rises | falls).any(axis=0)
-    return fine
+    mixed: NDArray[np.bool_] = np.any(rises & falls, axis=0)
+    moves: NDArray[np.bool_] = np.any(rises | falls, axis=0)
+    return moves & ~mixed
 
 
 def judge_lines(sheet: Sheet, column: Column, y: Floats, stratum: Stratum, n_tried: int) -> Leak | None:
@@ -167,7 +171,7 @@ def judge_lines(sheet: Sheet, column: Column, y: Floats, stratum: Stratum, n_tri
         if is_luck(luck, n_tried):
             continue
         offsets = y_means - slopes * x_means
-        some = ", ".join(f"{slopes[one]:.6g}·x {offsets[one]:+.6g}" for one in range(min(TOLD, n_levels)))
+        some = ", ".join(f"{slopes[one]:.7g}·x {offsets[one]:+.6g}" for one in range(min(TOLD, n_levels)))
         says = (
             f"{sheet.target} is a line over {column.name} within each of {n_levels:,} levels of {stratum.label} "
             f"({some}{', …' if n_levels > TOLD else ''}) over {rows.size:,} rows"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.errors import BadDataError, TahoeWarning, escape_controls
+from tahoe_engine.errors import BadDataError, escape_controls
 from tahoe_engine.toptable.headers import map_headers, read_table
 from tahoe_engine.toptable.values import (
     check_values,
@@ -64,11 +64,11 @@ class TopTable:
         Returns
         -------
         dict
-            ``rows`` and the other fields.
+            ``rows`` and the other fields; an infinite `df` is ``"inf"``, which JSON has no number for.
         """
         return {
             "rows": self.frame.height,
-            "df": self.df,
+            "df": "inf" if self.df == math.inf else self.df,
             "p_error_max": self.p_error_max,
             "p_error_median": self.p_error_median,
             "n_tested": self.n_tested,
@@ -104,7 +104,6 @@ def read_top_table(source: str | Path | pl.DataFrame | PandasFrame) -> TopTable:
     -----
     P = 2·F(-\|t\|) of Student's distribution with the residual and prior degrees of freedom together (Smyth 2004,
     doi:10.2202/1544-6115.1027). With ``eBayes(robust=TRUE)`` some genes have fewer: they are counted in a warning.
-    Warnings are issued as `TahoeWarning`, too.
 
     Examples
     --------
@@ -129,9 +128,7 @@ def read_top_table(source: str | Path | pl.DataFrame | PandasFrame) -> TopTable:
     n_tested = count_tested(frame)
     selection = describe_selection(frame, n_tested)
     notes += [selection] if selection else compare_adjusted(frame)
-    for note in notes:
-        warnings.warn(escape_controls(f"{what}: {note}"), TahoeWarning, stacklevel=2)
-    return TopTable(frame, df, error_max, error_median, n_tested, headers, tuple(notes))
+    return TopTable(frame, df, error_max, error_median, n_tested, headers, tuple(map(escape_controls, notes)))
 
 
 def _fit(
@@ -152,7 +149,7 @@ def _fit(
     others = int((errors > OTHER_DF).sum())
     if others:
         notes.append(
-            f"P.Value of {others:,} of {len(errors):,} rows does not follow from t with the df {df:.2f} of most "
-            f"(off by up to {errors.max():.1%}); eBayes(robust=TRUE) gives outliers fewer"
+            f"P.Value of {others:,} of {len(errors):,} rows does not follow from t with df {df:.2f}, which fits "
+            f"best (off by up to {errors.max():.1%}); eBayes(robust=TRUE) gives outliers fewer"
         )
     return df, float(errors.max()), median

@@ -171,12 +171,21 @@ def _read_text(path: Path) -> pl.DataFrame:
 
     opened: Any = gzip.open if path.suffix.lower() == ".gz" else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-        first, second = file.readline(), file.readline()
+        blank, first = 0, file.readline()
+        while first and not first.strip():
+            blank, first = blank + 1, file.readline()
+        second = file.readline()
     separator = max(",\t;", key=first.count)
     header, row = (next(csv.reader([line], delimiter=separator), []) for line in (first, second))
-    options: dict[str, Any] = {"separator": separator, "null_values": list(MISSING), "infer_schema_length": None}
+    options: dict[str, Any] = {
+        "separator": separator,
+        "null_values": list(MISSING),
+        "infer_schema_length": None,
+        "skip_lines": blank,
+    }
     if len(row) == len(header) + 1:
         # R's write.table gives row names no header of their own.
-        return pl.read_csv(path, has_header=False, skip_rows=1, new_columns=["", *header], **options)
+        options["skip_lines"] = blank + 1
+        return pl.read_csv(path, has_header=False, new_columns=["", *header], **options)
     frame = pl.read_csv(path, **options)
     return frame.rename({frame.columns[0]: header[0]}) if frame.columns and frame.columns[0] != header[0] else frame

@@ -6,6 +6,7 @@ import json
 import shutil
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 from made_groups import FIRST_TOKEN, Group, draw_groups, make_wells, write_groups
 from tahoe_engine import schema
 from tahoe_engine.errors import ConfigError, StageError
-from tahoe_engine.features.expression import list_groups, read_expression
+from tahoe_engine.features.expression import choose_training_genes, list_groups, read_expression
 from tahoe_engine.features.genes import FittedGenes, choose_genes, decode_genes, digest_genes, encode_genes
-from tahoe_engine.features.recipe import Expression
+from tahoe_engine.features.recipe import Expression, Recipe
+from tahoe_engine.features.split import SPLIT, Split
 from tahoe_engine.groups.pooled import PooledMoments
 
 if TYPE_CHECKING:
@@ -211,6 +213,46 @@ def test_groups_are_listed_by_their_keys(made: Path, groups: list[Group]) -> Non
 def test_a_split_that_may_cut_groups_in_two_is_refused(made: Path, by: tuple[str, ...], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         list_groups(made, by)
+
+
+def make_design(root: Path, sides: dict[str, int] | None, **options: Any) -> Any:
+    """What is read of a design; its split is by well."""
+    target = {"kind": "column", "name": "t", "column": "n_cells"}
+    parts = {"targets": [target], "features": [block(genes=9).model_dump()]}
+    rule = {"by": [schema.SAMPLE]} if sides else {}
+    recipe = Recipe.model_validate({"table": "groups", "split": rule, **parts, **options})
+    known = None
+    if sides:
+        known = pl.DataFrame({schema.SAMPLE: list(sides), SPLIT: list(sides.values())})
+    return SimpleNamespace(recipe=recipe, split=Split(recipe.split, groups=known), root=str(root))
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        ({}, [0, 1, 4, 5, 8, 9, 14, 15]),
+        ({"fitted_on": "all"}, [*range(12), 14, 15]),
+        ({"rows": {"keep": {schema.PLATE: ["plate10"]}}}, [8, 9, 14, 15]),
+        ({"rows": {"keep": {schema.CELL_LINE_ID: ["CVCL_0131"], "dose_um": ["0.5"]}}}, [0, 4, 8, 14]),
+    ],
+    ids=str,
+)
+def test_the_groups_that_train_are_those_of_the_split(
+    made: Path, groups: list[Group], options: dict[str, Any], ids: list[int]
+) -> None:
+    wells = list(dict.fromkeys(group.well.sample for group in groups))
+    # Of the seventh well no row was kept.
+    sides = dict(zip(wells, (0, 2, 0, 1, 0, 2, None, 0), strict=True))
+    design = make_design(made, {well: side for well, side in sides.items() if side is not None}, **options)
+    assert choose_training_genes(design, block(genes=9)) == choose_genes(made, block(genes=9), ids)
+
+
+def test_rows_that_are_shared_out_one_by_one_choose_no_genes(made: Path, groups: list[Group]) -> None:
+    with pytest.raises(ConfigError, match=r"split\.by"):
+        choose_training_genes(make_design(made, None), block(genes=9))
+    everyone = [group.group_id for group in groups]
+    bad = make_design(made, None, fitted_on="all")
+    assert choose_training_genes(bad, block(genes=9)) == choose_genes(made, block(genes=9), everyone)
 
 
 def test_genes_come_back_bit_for_bit(made: Path) -> None:

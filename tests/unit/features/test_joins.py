@@ -8,13 +8,11 @@ import polars as pl
 import pytest
 
 from tahoe_engine.errors import BadDataError, ConfigError, SourceError
-from tahoe_engine.features.joins import join_obs, load_cell_line_columns, load_drug_columns
+from tahoe_engine.features.joins import join_obs, list_obs_columns, load_cell_line_columns, load_drug_columns
 from tahoe_engine.vocabulary import load_cell_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-KEYS = ("BARCODE_SUB_LIB_ID", "sample")
 
 
 def test_every_drug_and_the_control_have_one_row() -> None:
@@ -123,7 +121,7 @@ def write(table: pl.DataFrame, path: Path, **options: Any) -> Path:
 
 
 def test_rows_find_their_own_and_keep_their_order(rows: pl.DataFrame, obs: pl.DataFrame, tmp_path: Path) -> None:
-    joined = join_obs(rows, write(obs, tmp_path / "obs.parquet"), KEYS)
+    joined = join_obs(rows, write(obs, tmp_path / "obs.parquet"))
     assert joined.columns == [*rows.columns, "S_score", "pass_filter", "obs_found"]
     assert joined.select(rows.columns).equals(rows)  # a column of both is the rows' own
     assert joined["S_score"].to_list() == [0.3, 0.1, None, 0.2, None]
@@ -138,8 +136,8 @@ def test_a_row_finds_the_same_alone_or_among_others(
     # Row groups of one row, in files of a folder: all of them can be left out.
     for number, part in enumerate(obs.drop(lacking).iter_slices(2)):
         write(part, tmp_path / f"{number}.parquet", row_group_size=1)
-    whole = join_obs(rows, tmp_path, KEYS, ["S_score"])
-    alone = pl.concat([join_obs(row, tmp_path, KEYS, ["S_score"]) for row in rows.iter_slices(1)])
+    whole = join_obs(rows, tmp_path, ["S_score"])
+    alone = pl.concat([join_obs(row, tmp_path, ["S_score"]) for row in rows.iter_slices(1)])
     assert whole.equals(alone)
     assert whole["S_score"].to_list() == [0.3, 0.1, None, 0.2, None]
 
@@ -150,35 +148,44 @@ def test_another_well_with_the_same_barcode_is_another_cell(
     path = write(obs.drop("plate", "sample"), tmp_path / "obs.parquet")
     # Without plate and sample the barcode "a" is there twice.
     with pytest.raises(BadDataError, match="2 rows that others have, too, such as BARCODE_SUB_LIB_ID 'a'"):
-        join_obs(rows, path, KEYS)
+        join_obs(rows, path)
 
 
 def test_text_that_is_stored_as_a_dictionary_is_text(rows: pl.DataFrame, obs: pl.DataFrame, tmp_path: Path) -> None:
-    path = write(obs.with_columns(pl.col("plate", "sample", *KEYS[:1]).cast(pl.Categorical)), tmp_path / "obs.parquet")
-    assert join_obs(rows, path, KEYS)["S_score"].to_list() == [0.3, 0.1, None, 0.2, None]
+    path = write(
+        obs.with_columns(pl.col("plate", "sample", "BARCODE_SUB_LIB_ID").cast(pl.Categorical)), tmp_path / "obs.parquet"
+    )
+    assert join_obs(rows, path)["S_score"].to_list() == [0.3, 0.1, None, 0.2, None]
 
 
 def test_no_rows_and_rows_without_a_well_find_nothing(rows: pl.DataFrame, obs: pl.DataFrame, tmp_path: Path) -> None:
     path = write(obs, tmp_path / "obs.parquet")
-    assert join_obs(rows.clear(), path, KEYS).columns == [*rows.columns, "S_score", "pass_filter", "obs_found"]
+    assert join_obs(rows.clear(), path).columns == [*rows.columns, "S_score", "pass_filter", "obs_found"]
     nowhere = rows.with_columns(plate=pl.lit(None, dtype=pl.String))
-    assert not join_obs(nowhere, path, KEYS)["obs_found"].any()
+    assert not join_obs(nowhere, path)["obs_found"].any()
+
+
+def test_all_that_is_listed_can_be_joined(rows: pl.DataFrame, obs: pl.DataFrame, tmp_path: Path) -> None:
+    path = write(obs, tmp_path / "obs.parquet")
+    names = [name for name in list_obs_columns(tmp_path) if name not in rows.columns]
+    assert names == ["S_score", "pass_filter", "obs_found"]
+    assert join_obs(rows, path, names).columns == [*rows.columns, *names]
 
 
 def test_what_cannot_be_joined_is_named(rows: pl.DataFrame, obs: pl.DataFrame, tmp_path: Path) -> None:
     path = write(obs, tmp_path / "obs.parquet")
     with pytest.raises(ConfigError, match="no column 'pass_fitler'; the nearest are pass_filter"):
-        join_obs(rows, path, KEYS, ["pass_fitler"])
+        join_obs(rows, path, ["pass_fitler"])
     with pytest.raises(ConfigError, match="a column 'phase' already"):
-        join_obs(rows, path, KEYS, ["phase"])
+        join_obs(rows, path, ["phase"])
     with pytest.raises(ConfigError, match="rows have no column 'cell'"):
-        join_obs(rows, path, ["cell"])
+        join_obs(rows, path, keys=["cell"])
     with pytest.raises(ConfigError, match="has no column 'phase2' to be joined by"):
-        join_obs(rows.with_columns(phase2=1), path, ["phase2"])
+        join_obs(rows.with_columns(phase2=1), path, keys=["phase2"])
     with pytest.raises(ConfigError, match="cannot be told apart by sample"):
-        join_obs(rows, path, ["sample"])
+        join_obs(rows, path, keys=["sample"])
     with pytest.raises(SourceError, match="is no Parquet file"):
-        join_obs(rows, tmp_path / "nothing", KEYS)
+        join_obs(rows, tmp_path / "nothing")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(SourceError, match="cannot be read"):
-        join_obs(rows, tmp_path / "bad.parquet", KEYS)
+        join_obs(rows, tmp_path / "bad.parquet")

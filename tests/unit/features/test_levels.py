@@ -35,6 +35,9 @@ def test_tahoes_levels_are_all_there() -> None:
         "plate": 14,
         "sample": 1_344,
     }
+    # Joined columns, too: 14 organs and none; yes, no and the control's.
+    assert len(list_levels("organ", None) or ()) == 16
+    assert list_levels("human-approved", None) == ("", "no", "yes")
     mechanisms = list_levels("moa-fine", None)
     assert mechanisms is not None
     assert mechanisms[0] == ""
@@ -43,6 +46,7 @@ def test_tahoes_levels_are_all_there() -> None:
 
 def test_a_number_has_no_list_of_levels() -> None:
     assert list_levels("total_counts", None) is None
+    assert list_levels("pubchem_cid", None) is None
 
 
 def test_a_run_has_its_own_levels(run: Path, atlas: Path) -> None:
@@ -81,7 +85,7 @@ def test_expanded_codes_are_the_columns_of_scikit_learn(seed: int) -> None:
 
 
 def test_the_rest_takes_what_is_no_level() -> None:
-    levels = keep_frequent({"x": 2, "y": 7, "z": 2, "w": 1}, top=2)
+    levels = keep_frequent({"z": 2, "y": 7, "x": 2, "w": 1}, top=2)
     assert levels == ("x", "y", "Other")  # of x and z, equally frequent, the first by name
     codes = encode_levels(pl.Series(["x", "z", None, "y", "never seen"]), levels, "Other")
     assert codes.to_list() == [0, 2, 2, 1, 2]
