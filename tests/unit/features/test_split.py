@@ -170,7 +170,7 @@ def test_rows_of_one_key_stay_together() -> None:
         assert placed[:400].equals(placed[400:][::-1])
 
 
-def test_folds_are_drawn_apart_from_the_test_rows_and_of_about_one_size() -> None:
+def test_folds_of_rows_are_of_about_one_size_and_only_of_training() -> None:
     rows = cells(20_000)
     placed = decide(SplitRule(folds=4), rows).assign(rows)
     sizes = placed.filter(placed["split"] == 0)["fold"].value_counts()["count"].cast(pl.Int64).to_numpy()
@@ -189,9 +189,17 @@ def test_other_rows_are_another_split() -> None:
     rows = cells()
     for rule in (SplitRule(), SplitRule(stratify=("line",)), SplitRule(method="sklearn")):
         assert decide(rule, rows).hash != decide(rule, rows[:-1]).hash
-    # As many rows, and the largest hash is not that of a test row.
-    swapped = rows.with_columns(pl.when(pl.col("row_number") == 5).then(12).otherwise("row_key").alias("row_key"))
-    assert decide(SplitRule(), rows).hash != decide(SplitRule(), swapped).hash
+
+
+def test_another_training_row_is_another_split_though_the_same_rows_are_tested() -> None:
+    rows, others = cells(), cells(6_000)[3_000:]
+    split = decide(SplitRule(), rows)
+    at = split.assign(rows)["split"].index_of(0)
+    key = others.filter(split.assign(others)["split"] == 0)["row_key"][0]
+    swapped = rows.with_columns(pl.when(pl.col("row_number") == at).then(key).otherwise("row_key").alias("row_key"))
+    other = decide(SplitRule(), swapped)
+    assert other.assign(rows).equals(split.assign(rows))
+    assert other.hash != split.hash
 
 
 @pytest.mark.parametrize("n", [5, 300, 5_000])
