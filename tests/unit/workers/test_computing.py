@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from dask.delayed import delayed
@@ -16,6 +16,9 @@ from mishaps import act
 from tahoe_engine.config import WorkersSettings
 from tahoe_engine.errors import BadDataError, ConfigError, StageError, StoppedError
 from tahoe_engine.workers import open_computing
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HERE = WorkersSettings(count=0)
 TWO = WorkersSettings(count=2)
@@ -81,7 +84,7 @@ def test_what_computes_by_itself_does_so_on_the_workers_and_nothing_is_left_behi
 @pytest.mark.slow
 def test_a_task_that_kills_its_workers_stops_with_what_to_do() -> None:
     with (
-        pytest.raises(StoppedError, match=r"3 workers died .* workers.memory_mib=2048.* run the same command again"),
+        pytest.raises(StoppedError, match=r"3 workers died .*workers.memory_mib=2048.* run the same command again"),
         open_computing(TWO, 2) as computing,
     ):
         computing.reduce(act, max, [("sleep", 0.0), ("kill", ""), ("sleep", 0.01)])
