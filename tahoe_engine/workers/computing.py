@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from tahoe_engine.outcomes import run_here
 from tahoe_engine.workers.cluster import open_link
 from tahoe_engine.workers.dask_config import is_here
 from tahoe_engine.workers.gate import pass_gate
 from tahoe_engine.workers.graphs import Graphs
 from tahoe_engine.workers.interrupts import Interrupts
+from tahoe_engine.workers.parcels import Parcel, call_safely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -141,51 +141,6 @@ class Computing:
         top = Delayed(f"top-{name}", layer)  # type: ignore[no-untyped-call]
         result: Partial = self.compute([top])[0]
         return result
-
-
-class Parcel:
-    """Something that dask shall hand on as it is: it looks into tuples, lists and texts for tasks.
-
-    Parameters
-    ----------
-    content : object
-        Picklable.
-    """
-
-    __slots__ = ("content",)
-
-    def __init__(self, content: object) -> None:
-        self.content: Any = content
-
-    def __reduce__(self) -> tuple[type[Parcel], tuple[object]]:
-        return Parcel, (self.content,)
-
-
-def call_safely(function: Callable[[Any], Partial], parcel: Parcel) -> Partial:
-    """Call a function in a worker; what it raises always travels.
-
-    Parameters
-    ----------
-    function : callable
-        Takes what is in the parcel.
-    parcel : Parcel
-        With its argument.
-
-    Returns
-    -------
-    object
-        What it gives.
-
-    Raises
-    ------
-    Exception
-        What it raises, or a RuntimeError that tells it.
-    """
-    outcome = run_here(function, parcel.content)
-    if outcome.error is not None:
-        raise outcome.error
-    result: Partial = outcome.receipt  # type: ignore[assignment]
-    return result
 
 
 def _call_combine(combine: Parcel, partials: list[Partial]) -> Partial:
