@@ -27,6 +27,12 @@ def fit_means(array: Any) -> FloatArray:  # noqa: ANN401 - dask has no types
     -------
     numpy.ndarray
         The mean of what is not missing, a column each; NaN where all is.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> fit_means(da.array([[1.0], [float("nan")], [5.0]])).tolist()
+    [3.0]
     """
     import numpy as np
     from dask_ml.impute import SimpleImputer
@@ -48,6 +54,12 @@ def fit_scales(array: Any) -> tuple[FloatArray, FloatArray]:  # noqa: ANN401 - d
     -------
     mean, variance : numpy.ndarray
         Of what is not missing, ddof 0. Its ``scale_`` is not given: see `choose_scales`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> [found.tolist() for found in fit_scales(da.array([[1.0], [3.0]]))]
+    [[2.0], [1.0]]
     """
     import numpy as np
     from dask_ml.preprocessing import StandardScaler

@@ -67,11 +67,11 @@ def open_computing(
     """
     import dask
 
+    interrupts = Interrupts()
     if is_here(settings):
-        with dask.config.set(scheduler="synchronous"):
+        with interrupts.watched(), dask.config.set(scheduler="synchronous"):
             yield Computing()
         return
-    interrupts = Interrupts()
     with interrupts.watched(), open_link(settings, max(1, n_tasks), interrupts) as link:
         if gate is not None and settings.scheduler:
             pass_gate(link, gate)
@@ -95,6 +95,14 @@ class Computing:
         -------
         list
             Their results, in order; what a task raises is raised.
+
+        Examples
+        --------
+        >>> from dask.delayed import delayed
+        >>> from tahoe_engine.config import WorkersSettings
+        >>> with open_computing(WorkersSettings(count=0), 2) as computing:
+        ...     computing.compute([delayed(len)("abc"), delayed(len)("a")])
+        [3, 1]
         """
         from dask.base import compute
 

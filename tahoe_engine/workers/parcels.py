@@ -49,6 +49,11 @@ def call_safely(function: Callable[[Any], Partial], parcel: Parcel) -> Partial:
     ------
     Exception
         What it raises, or a RuntimeError that tells it.
+
+    Examples
+    --------
+    >>> call_safely(len, Parcel("abc"))
+    3
     """
     outcome = run_here(function, parcel.content)
     if outcome.error is not None:

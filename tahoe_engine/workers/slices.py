@@ -32,6 +32,13 @@ def stack_slices(load: Callable[[Any], FloatArray], slices: Sequence[tuple[Any, 
     -------
     dask.array.Array
         Nothing is loaded yet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> array = stack_slices(np.array, [([[1.0], [2.0]], 2), ([[6.0]], 1)], 1)
+    >>> array.shape, float(array.mean().compute(scheduler="synchronous"))
+    ((3, 1), 3.0)
     """
     import dask.array as da
     from dask._task_spec import DataNode, Task, TaskRef
