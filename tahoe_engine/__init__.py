@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from tahoe_engine.contrasts import compute_contrasts
     from tahoe_engine.contrasts.limma import fit_limma
     from tahoe_engine.export import export_cells, export_groups, export_raw
+    from tahoe_engine.features import load_features, make_features
     from tahoe_engine.groups import select_genes, sum_groups
+    from tahoe_engine.leaks import find_leaks
     from tahoe_engine.pipeline import run_job
     from tahoe_engine.run import Run
     from tahoe_engine.source import find_shards
+    from tahoe_engine.toptable import read_top_table
 
 __all__ = [
     "Run",
@@ -30,9 +33,13 @@ __all__ = [
     "export_cells",
     "export_groups",
     "export_raw",
+    "find_leaks",
     "find_shards",
     "fit_limma",
+    "load_features",
     "load_settings",
+    "make_features",
+    "read_top_table",
     "run_job",
     "scan_cells",
     "select_genes",
@@ -45,9 +52,13 @@ _HOMES = {
     "export_cells": "tahoe_engine.export",
     "export_groups": "tahoe_engine.export",
     "export_raw": "tahoe_engine.export",
+    "find_leaks": "tahoe_engine.leaks",
     "find_shards": "tahoe_engine.source",
     "fit_limma": "tahoe_engine.contrasts.limma",
+    "load_features": "tahoe_engine.features",
     "load_settings": "tahoe_engine.config",
+    "make_features": "tahoe_engine.features",
+    "read_top_table": "tahoe_engine.toptable",
     "run_job": "tahoe_engine.pipeline",
     "scan_cells": "tahoe_engine.cells",
     "select_genes": "tahoe_engine.groups",

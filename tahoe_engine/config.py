@@ -157,6 +157,23 @@ def change_settings(settings: Settings, changes: Mapping[str, Mapping[str, objec
 
 
 def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Parameters
+    ----------
+    path : Path
+        Of at most 1 MiB.
+
+    Returns
+    -------
+    dict
+        Its tables.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or it is no TOML.
+    """
     try:
         if path.stat().st_size > MAX_SETTINGS_BYTES:
             raise ConfigError(f"{path}: a settings file has at most {MAX_SETTINGS_BYTES} bytes")
@@ -193,6 +210,29 @@ def _merge(tree: dict[str, dict[str, Any]], more: Mapping[str, Any], origin: str
 
 
 def validate(model: type[Model], tree: Mapping[str, Any], origin: str, prefix: str = "") -> Model:
+    """Check what was read against a model.
+
+    Parameters
+    ----------
+    model : type
+        Closed to unknown keys.
+    tree : mapping
+        What was read.
+    origin : str
+        Where, for the message.
+    prefix : str
+        Set before the names of keys in the message.
+
+    Returns
+    -------
+    Model
+        Frozen.
+
+    Raises
+    ------
+    ConfigError
+        With every wrong key or value; an unknown key is named with the nearest real one.
+    """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
@@ -243,4 +283,6 @@ __all__ = [
     "load_settings",
     "parse_override",
     "parse_rows",
+    "read_toml",
+    "validate",
 ]

@@ -48,6 +48,12 @@ class BadDataError(TahoeError):
     exit_code = 65
 
 
+class LeakError(TahoeError):
+    """What the leak guard refuses: a feature that knows the target, or the test rows."""
+
+    exit_code = 4
+
+
 class SourceError(TahoeError):
     """There is no such source, or not in a form that is read: mend the path."""
 

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from tahoe_engine.cells import CellsReport, Progress
     from tahoe_engine.config import Job
     from tahoe_engine.contrasts import ContrastsReport
+    from tahoe_engine.features import FeaturesReport
     from tahoe_engine.groups import GroupsReport
 
-    Report = CellsReport | GroupsReport | ContrastsReport
+    Report = CellsReport | GroupsReport | ContrastsReport | FeaturesReport
 
 # Later stages are entered here, each after those whose tables it reads.
-ORDER = ("cells", "groups", "contrasts")
+ORDER = ("cells", "groups", "contrasts", "features")
 
 
 def run_job(  # noqa: PLR0913 - the keywords are the options of the command
@@ -87,6 +88,10 @@ def _run_stage(stage: str, job: Job, settings: Settings, options: dict[str, Any]
         from tahoe_engine.groups import sum_groups
 
         return sum_groups(job.into, settings=settings, **own)
+    if stage == "features":
+        from tahoe_engine.features import make_features
+
+        return make_features(job.into, settings=settings, **own)
     from tahoe_engine.contrasts import compute_contrasts
 
     return compute_contrasts(job.into, settings=settings, **own)

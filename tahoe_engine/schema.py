@@ -233,6 +233,11 @@ GROUP_KEYS: Final = (SAMPLE, CELL_LINE_ID)
 GROUPABLE: Final = (SAMPLE, CELL_LINE_ID, DRUG, "dose_um", PLATE, CELL_NAME, MOA_FINE, "shard")
 STATS: Final = ("summary", "qc", "all")
 
+# Of the tables of features; their columns are those of the recipe.
+FEATURES: Final = "features"
+SPLITS: Final = ("train", "validation", "test")  # by their code: 0, 1, 2
+FOLD: Final = "fold"
+
 
 def cells_table(stats: str) -> Table:
     """Give the cells table that a kind of statistics writes.

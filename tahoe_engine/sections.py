@@ -112,6 +112,16 @@ class ContrastsSettings(Section):
         return as_keys(value)
 
 
+class FeaturesSettings(Section):
+    """Which recipe is made, in which mode, and of which table."""
+
+    recipe: str = ""
+    mode: Literal["honest", "bug-compat"] = "honest"
+    table: str = ""
+    obs: str = ""
+    allow_leaks: bool = False
+
+
 class WorkersSettings(Section):
     """Who computes: processes of this machine, a running scheduler, or this process alone."""
 
@@ -162,6 +172,7 @@ class Settings(Section):
     cells: CellsSettings = CellsSettings()
     groups: GroupsSettings = GroupsSettings()
     contrasts: ContrastsSettings = ContrastsSettings()
+    features: FeaturesSettings = FeaturesSettings()
     workers: WorkersSettings = WorkersSettings()
     limits: LimitsSettings = LimitsSettings()
     run: RunSettings = RunSettings()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +13,8 @@ from tahoe_engine.cells.plan import Source, plan_cells
 from tahoe_engine.cells.publish import publish
 from tahoe_engine.cells.report import CellsReport, Progress
 from tahoe_engine.config import Settings, change_settings
-from tahoe_engine.errors import BadDataError, ConfigError, StageError, StoppedError
-from tahoe_engine.run import Journal, Layout, hold_run, require_free, require_newest, set_aside_stages
+from tahoe_engine.errors import BadDataError, ConfigError
+from tahoe_engine.run import Journal, Layout, open_run, require_free, set_aside_stages, translate_disk_errors
 from tahoe_engine.source import find_shards, scheme_of
 from tahoe_engine.vocabulary.joined import copy_joined
 
@@ -24,10 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tahoe_engine.source import Shard
-
-
-# No run goes on by waiting where a folder should be a file, or the other way round.
-WRONG_KIND = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}
 
 
 def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
@@ -132,7 +126,7 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
     require_free(into)
     shards = find_shards(source, settings.source)
     _require_apart(shards, into)
-    try:
+    with translate_disk_errors():
         # Before the run folder is made: a range or a table that is wrong leaves nothing behind.
         plan = plan_cells(
             source,
@@ -142,26 +136,14 @@ def scan_cells(  # noqa: PLR0913 - the keywords are the options of the command
             # Those of remote shards: a run that stops while it fetches them goes on with the next.
             kept=Layout(Path(into)).footers,
         )
-        if on_unknown is not None and any(plan.wanted.unknown.values()):
-            on_unknown(plan.wanted.unknown)
-        with hold_run(into) as layout:
-            layout.clear_temporary()
-            try:
-                if new:
-                    set_aside_stages(layout, "cells", PUBLISHED)
-                with Journal(layout, "cells") as journal:
-                    launch = Launch(plan, layout, journal, accept_changed_inputs=accept_changed_inputs)
-                    return _scan(launch, tell, start)
-            except OSError:
-                # A launch that was taken over misses its files: that is no trouble with the disk.
-                require_newest(layout)
-                raise
-            finally:
-                shutil.rmtree(layout.temporary, ignore_errors=True)
-    except OSError as error:
-        if error.errno in WRONG_KIND:
-            raise StageError(f"{error}: something stands where a file or folder of the run belongs; move it") from error
-        raise StoppedError(f"{error}; mend that, then run the same command again to resume") from error
+    if on_unknown is not None and any(plan.wanted.unknown.values()):
+        on_unknown(plan.wanted.unknown)
+    with open_run(into) as layout:
+        if new:
+            set_aside_stages(layout, "cells", PUBLISHED)
+        with Journal(layout, "cells") as journal:
+            launch = Launch(plan, layout, journal, accept_changed_inputs=accept_changed_inputs)
+            return _scan(launch, tell, start)
 
 
 def _require_apart(shards: Sequence[Shard], into: str | os.PathLike[str]) -> None:

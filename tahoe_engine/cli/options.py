@@ -25,6 +25,7 @@ Source = Annotated[
     ),
 ]
 Into = Annotated[Path, typer.Option("--into", help="The run folder.", show_default=False)]
+IntoOrNone = Annotated[Path | None, typer.Option("--into", help="The run folder.", show_default=False)]
 Stats = Annotated[
     str | None,
     typer.Option(help="summary (expressions column alone), qc (all cell columns) or all (genes too; the default)."),
@@ -99,6 +100,7 @@ PLACES = {
     "insecure_cluster": ("workers", "insecure"),
     "strict": ("run", "strict"),
     **{name: ("groups", name) for name in ("by", "wells_a_block")},
+    **{name: ("features", name) for name in ("recipe", "mode", "table", "obs")},
     **{name: ("contrasts", name) for name in ("method", "treatment", "within", "block", "reference", "min_cells")},
 }
 

@@ -9,9 +9,11 @@ import typer
 
 from tahoe_engine.cli import options
 from tahoe_engine.cli.contrasts import make_contrasts_settings
+from tahoe_engine.cli.features import make_features_settings
 from tahoe_engine.cli.groups import Moved, make_groups_settings
 from tahoe_engine.cli.output import count, duration, print_facts, print_json, print_table, size
 from tahoe_engine.cli.progress import show_progress, tell_unknown
+from tahoe_engine.errors import escape_controls
 
 if TYPE_CHECKING:
     from tahoe_engine.cells import CellsPlan
@@ -27,6 +29,9 @@ def register(app: typer.Typer) -> None:
     verbs.command("groups", epilog="Example: tahoe plan groups --into demo/run")(plan_groups_verb)
     verbs.command("contrasts", epilog="Example: tahoe plan contrasts --into demo/run --method welch")(
         plan_contrasts_verb
+    )
+    verbs.command("features", epilog="Example: tahoe plan features --into demo/run --recipe biospark-m3")(
+        plan_features_verb
     )
     app.add_typer(verbs, name="plan", epilog="Example: tahoe plan cells demo/atlas")
 
@@ -105,6 +110,32 @@ def plan_contrasts_verb(into: options.Into, *, settings: Settings, json: options
                 ("without control", facts["without_control"]),
                 ("units", f"{count(facts['units'])}, up to {facts['groups_a_unit']} groups each"),
                 ("output", f"about {count(facts['output_rows'])} rows, {size(facts['output_bytes'])}"),
+                ("workers", f"{facts['workers']}, about {size(facts['memory_a_worker'])} each"),
+            ]
+        )
+    plan.require_fit()
+    return 0
+
+
+@options.with_settings_from(make_features_settings)
+def plan_features_verb(into: options.Into, *, settings: Settings, json: options.Json = False) -> int:
+    """Say what `tahoe features` would do with the same options; refused (exit 64) if it cannot fit. Writes nothing."""
+    from tahoe_engine.features import plan_features
+
+    plan = plan_features(into, settings=settings)
+    facts = plan.describe()
+    if json:
+        print_json(facts)
+    else:
+        rule = facts["split"]
+        print_facts(
+            [
+                ("features", escape_controls(facts["name"])),
+                ("rows", f"{count(facts['rows'])} of the table, in {count(facts['units'])} units"),
+                ("split", f"by {' x '.join(rule['by']) or 'rows'}, {rule['test']:.0%} for test, {rule['folds']} folds"),
+                ("targets", escape_controls(", ".join(facts["targets"]))),
+                ("blocks", escape_controls(", ".join(facts["blocks"]))),
+                ("output", f"about {size(facts['output_bytes'])}"),
                 ("workers", f"{facts['workers']}, about {size(facts['memory_a_worker'])} each"),
             ]
         )

@@ -23,10 +23,12 @@ WORDS = {
     "genes": "merging genes",
     "groups": "summing groups",
     "contrasts": "testing contrasts",
+    "fitting": "fitting, passes over the table",
+    "features": "making features",
     "choosing": "choosing cells",
     "export": "writing parts",
 }
-UNITS = {"groups": "rows", "contrasts": "contrasts"}  # what is counted, where it is not cells
+UNITS = {"groups": "rows", "contrasts": "contrasts", "features": "rows"}  # what is counted, where it is not cells
 DRAINING = "stopping: {0} units under way may end; stop once more to leave them"
 REDRAW_SECONDS = 0.1
 
@@ -88,7 +90,8 @@ def describe_progress(progress: Progress) -> str:
     """
     if progress.doing == "draining":
         return DRAINING.format(count(progress.total))
-    parts = [f"{WORDS[progress.doing]}: {count(progress.done)} of {count(progress.total)}"]
+    of = f" of {count(progress.total)}" if progress.total else ""
+    parts = [f"{WORDS[progress.doing]}: {count(progress.done)}{of}"]
     if progress.rows_total and progress.seconds and progress.rows:
         rate = progress.rows / progress.seconds
         left = (progress.rows_total - progress.rows) / rate

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tahoe_engine.cli import cells, contrasts, groups, options
+from tahoe_engine.cli import cells, contrasts, features, groups, options
 from tahoe_engine.cli.cells import QUARANTINED
 from tahoe_engine.cli.output import print_json
 from tahoe_engine.cli.progress import show_progress, tell_unknown
@@ -18,6 +18,7 @@ PRINTERS: dict[str, Any] = {
     "cells": cells.print_report,
     "groups": groups.print_report,
     "contrasts": contrasts.print_report,
+    "features": features.print_report,
 }
 
 

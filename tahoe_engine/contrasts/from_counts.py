@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tahoe_engine.contrasts.design import Contrast, Stratum
-    from tahoe_engine.contrasts.gather import MomentParts
     from tahoe_engine.contrasts.limma import Fit
+    from tahoe_engine.groups.gather import MomentParts
     from tahoe_engine.sections import ContrastsSettings
 
 

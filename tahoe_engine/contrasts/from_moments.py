@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tahoe_engine.contrasts.design import Contrast, Side, Stratum
-    from tahoe_engine.contrasts.gather import MomentParts
+    from tahoe_engine.groups.gather import MomentParts
 
 COLUMNS: Final = ("sum_counts", "mean_log1p_cp10k", "var_log1p_cp10k")
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tahoe_engine.config import Settings
 from tahoe_engine.contrasts.computed import CONTRASTS_AT_ONCE, GROUPS_AT_ONCE
 from tahoe_engine.contrasts.design import Stratum, design_contrasts
-from tahoe_engine.contrasts.gather import MomentParts
 from tahoe_engine.errors import ConfigError, StageError
+from tahoe_engine.groups.gather import MomentParts
 from tahoe_engine.run import Layout, read_plate, read_published, require_whole
 from tahoe_engine.run.layout import PARTITIONED
 from tahoe_engine.workers import count_workers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,7 @@ from tahoe_engine.contrasts.plan import plan_contrasts
 from tahoe_engine.contrasts.publish import publish
 from tahoe_engine.contrasts.report import ContrastsReport
 from tahoe_engine.contrasts.unit import STAGE
-from tahoe_engine.errors import StageError, StoppedError
-from tahoe_engine.run import Journal, hold_run, require_free, require_newest, set_aside_stages
+from tahoe_engine.run import Journal, open_run, require_free, set_aside_stages
 
 if TYPE_CHECKING:
     import os
@@ -100,33 +98,20 @@ def compute_contrasts(  # noqa: PLR0913 - the keywords are the options of the co
     require_free(into)
     plan = plan_contrasts(into, settings=settings)
     plan.require_fit(done=1.0)  # before anything is set aside; room for the rest is asked for once that is known
-    try:
-        with hold_run(into) as layout:
-            layout.clear_temporary()
-            try:
-                if new:
-                    set_aside_stages(layout, STAGE, [STAGE])
-                with Journal(layout, STAGE) as journal:
-                    launch = Launch(plan, layout, journal)
-                    found = len(launch.ledger.receipts)
-                    plan.require_fit(done=found / max(1, len(plan.units)))
-                    contrasts, done = launch.run_missing(on_progress or _ignore)
-                    launch.sync()
-                    manifest, index = publish(launch)
-                    seconds = time.monotonic() - start
-                    return ContrastsReport(
-                        layout.root, manifest, done, found, contrasts, seconds, _strongest(index), _alone(index)
-                    )
-            except OSError:
-                # A launch that was taken over misses its files: that is no trouble with the disk.
-                require_newest(layout)
-                raise
-            finally:
-                shutil.rmtree(layout.temporary, ignore_errors=True)
-    except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        raise StageError(f"{error}: something stands where a file or folder of the run belongs; move it") from error
-    except OSError as error:
-        raise StoppedError(f"{error}; mend that, then run the same command again to resume") from error
+    with open_run(into) as layout:
+        if new:
+            set_aside_stages(layout, STAGE, [STAGE])
+        with Journal(layout, STAGE) as journal:
+            launch = Launch(plan, layout, journal)
+            found = len(launch.ledger.receipts)
+            plan.require_fit(done=found / max(1, len(plan.units)))
+            contrasts, done = launch.run_missing(on_progress or _ignore)
+            launch.sync()
+            manifest, index = publish(launch)
+            seconds = time.monotonic() - start
+            return ContrastsReport(
+                layout.root, manifest, done, found, contrasts, seconds, _strongest(index), _alone(index)
+            )
 
 
 def _strongest(index: pl.DataFrame) -> tuple[dict[str, Any], ...]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tahoe_engine.contrasts.computed import Computed, Facts
     from tahoe_engine.contrasts.design import Stratum
-    from tahoe_engine.contrasts.gather import MomentParts
+    from tahoe_engine.groups.gather import MomentParts
     from tahoe_engine.sections import ContrastsSettings
 
 STAGE = "contrasts"

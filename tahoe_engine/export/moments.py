@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tahoe_engine.cells import Progress
 from tahoe_engine.errors import StageError
 from tahoe_engine.export.report import read_manifest_of
-from tahoe_engine.export.var import find_genes
+from tahoe_engine.groups.gather import find_genes
 from tahoe_engine.run import require_whole
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tahoe_engine.cells import Progress
+from tahoe_engine.cells.counts import Counts, locate_shards
 from tahoe_engine.config import Settings
 from tahoe_engine.errors import TahoeWarning
 from tahoe_engine.export.choose import as_filters
-from tahoe_engine.export.counts import Counts
 from tahoe_engine.export.h5ad import SparseWriter, require_target, write_h5ad, write_provenance
 from tahoe_engine.export.obs import Cells
 from tahoe_engine.export.pick import Sample
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from tahoe_engine.export.counts import Source
+    from tahoe_engine.cells.counts import Source
     from tahoe_engine.export.var import Flavor
 
 # A float32, which scanpy expects, holds every whole number up to here.
@@ -126,7 +126,7 @@ def export_raw(  # noqa: PLR0913 - the keywords are the options of the command
     cells.chosen.require_some(cells.n_rows, "cells")
     genes = load_var(opened, flavor, n_top_genes)
     require_room(target, cells.n_entries, 8, held=8, compression=compression, n_rows=cells.n_rows)
-    counts = Counts(opened, genes, source, settings)
+    counts = Counts(opened.path, genes, locate_shards(opened.path, settings, source), settings)
     shape, largest = (cells.n_rows, genes.height), 0
     lengths = np.zeros(cells.n_rows, dtype=np.int64)
     with write_h5ad(target, force=force) as file:

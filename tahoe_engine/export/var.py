@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from tahoe_engine.errors import ConfigError, StageError
+from tahoe_engine.errors import ConfigError
 from tahoe_engine.export.frames import FrameWriter
 from tahoe_engine.export.h5ad import name_uniquely
 from tahoe_engine.groups.select import CHOSEN, select_genes
-from tahoe_engine.schema import ENSEMBL_ID, GENE_SYMBOL, TOKEN_ID
+from tahoe_engine.schema import ENSEMBL_ID
+from tahoe_engine.vocabulary.joined import load_run_genes
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
 
     from tahoe_engine.export.h5ad import Target
@@ -44,15 +44,7 @@ def load_var(run: Run, flavor: Flavor | None = None, n_top_genes: int | None = N
     """
     import polars as pl
 
-    path = run.path / "metadata" / "genes.parquet"
-    try:
-        table = pl.read_parquet(path, glob=False)
-        genes = table.select(
-            pl.col(GENE_SYMBOL).fill_null(""), ENSEMBL_ID, pl.col(TOKEN_ID).cast(pl.Int32).alias("gene")
-        )
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise StageError(f"{path}: cannot be read ({error}); run `tahoe cells` again to restore it") from error
-
+    genes = load_run_genes(run.path / "metadata")
     if flavor is None:
         if n_top_genes is not None:
             raise ConfigError("--n-top-genes: say how they are selected with --flavor seurat or cell_ranger")
@@ -80,40 +72,6 @@ def write_var(file: Target, genes: pl.DataFrame) -> None:
     same = ENSEMBL_ID if names == genes[ENSEMBL_ID].to_list() else None
     writer = FrameWriter(file, "var", dict(genes.schema), {}, n_rows=genes.height, compression="none", named_by=same)
     writer.append(names, genes)
-
-
-def find_genes(tokens: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Give the column of each gene.
-
-    Parameters
-    ----------
-    tokens : ndarray of int
-        Of the vocabulary, ascending.
-    genes : ndarray of int
-        Token ids.
-
-    Returns
-    -------
-    ndarray of int64
-        Places among `tokens`.
-
-    Raises
-    ------
-    StageError
-        If one is not of the vocabulary.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> find_genes(np.array([3, 4, 9]), np.array([9, 3])).tolist()
-    [2, 0]
-    """
-    import numpy as np
-
-    columns = np.searchsorted(tokens, genes)
-    if len(genes) and not np.array_equal(tokens[np.minimum(columns, len(tokens) - 1)], genes):
-        raise StageError("the moments have a gene that the run's vocabulary has not; run `tahoe groups` again")
-    return columns
 
 
 def write_no_var(file: Target) -> None:

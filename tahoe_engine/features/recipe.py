@@ -1,24 +1,16 @@
-"""What a recipe says: rows, split, targets and features; its models and how one is found."""
+"""What a recipe says: rows, split, targets and features."""
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tahoe_engine.config import PROFILES, read_toml, validate
-from tahoe_engine.errors import ConfigError
 from tahoe_engine.schema import CELL_LINE_ID, CONTROL_DRUG, DRUG, MOA_FINE, PLATE, SAMPLE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Columns = Annotated[tuple[str, ...], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-MODES = ("honest", "bug-compat")
 # Control cells make up whole groups of these: they can stay in training without a group being torn apart.
 KEYS_OF_CONTROLS = frozenset({SAMPLE, DRUG, MOA_FINE})
 
@@ -109,8 +101,6 @@ class OneHot(Part):
         All of the run's own tables of drugs and lines, or those of the training rows.
     top : int
         Keep that many of the most frequent levels and make one level, ``Other``, of the rest; 0 = keep all.
-    svd : int
-        Replace the ones and zeros by that many right singular vectors; 0 = do not.
     """
 
     kind: Literal["one_hot"]
@@ -118,7 +108,28 @@ class OneHot(Part):
     column: str
     levels: Literal["vocabulary", "seen"] = "vocabulary"
     top: Annotated[int, Field(ge=0, le=100_000)] = 0
-    svd: Annotated[int, Field(ge=0, le=1000)] = 0
+
+
+class OneHotSvd(Part):
+    """Several columns of text as ones and zeros, replaced by their first right singular vectors.
+
+    Parameters
+    ----------
+    name : str
+        Of the block.
+    columns : tuple of str
+        As `OneHot.column`.
+    levels : {"vocabulary", "seen"}
+        As for `OneHot`.
+    components : int
+        How many vectors.
+    """
+
+    kind: Literal["one_hot_svd"]
+    name: Name
+    columns: Columns
+    levels: Literal["vocabulary", "seen"] = "vocabulary"
+    components: Annotated[int, Field(ge=1, le=1000)]
 
 
 class TargetStatistics(Part):
@@ -158,7 +169,7 @@ class TargetStatistics(Part):
     @model_validator(mode="after")
     def _fits(self) -> TargetStatistics:
         if self.method == "leave_one_out" and (self.statistics != ("mean",) or self.noise == 0):
-            raise ValueError("leave_one_out gives the mean alone, and needs noise: without it the target can be solved for")
+            raise ValueError("leave_one_out gives the mean alone, and needs noise: the target could be solved for")
         return self
 
 
@@ -174,7 +185,7 @@ class Expression(Part):
     flavor : {"seurat", "cell_ranger"}
         As in `tahoe_engine.select_genes`.
     svd : int
-        As in `OneHot`.
+        Replace the genes by that many right singular vectors; 0 = do not.
     """
 
     kind: Literal["expression"]
@@ -184,7 +195,7 @@ class Expression(Part):
     svd: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
-Block = Annotated[Numeric | OneHot | TargetStatistics | Expression, Field(discriminator="kind")]
+Block = Annotated[Numeric | OneHot | OneHotSvd | TargetStatistics | Expression, Field(discriminator="kind")]
 
 
 # --- targets -----------------------------------------------------------------------------------------------------
@@ -291,6 +302,8 @@ class SplitRule(Part):
     def _fits(self) -> SplitRule:
         if self.by and (self.stratify or self.method == "sklearn"):
             raise ValueError("groups are neither stratified nor split in scikit-learn's way; leave out split.by")
+        if self.stratify and self.method == "sklearn":
+            raise ValueError("what is split in scikit-learn's way is not stratified; leave out split.method")
         if self.test + self.validation >= 1:
             raise ValueError("test and validation leave nothing to train on")
         if self.folds == 1:
@@ -310,8 +323,10 @@ class Recipe(Part):
     ----------
     description : str
         For people.
-    table : {"cells", "groups", "file"}
-        Whose rows: cells or groups of the run, or a table that the user names.
+    table : {"cells", "groups", "top_table", "file"}
+        Whose rows: cells or groups of the run; or a file that the user names: a top table of limma, or any table.
+    key : tuple of str
+        Columns that tell rows of a file apart; empty: all of them together.
     joins : tuple of {"drug", "cell_line", "obs"}
         Tables whose columns are added.
     derive : dict
@@ -325,7 +340,7 @@ class Recipe(Part):
     """
 
     description: str = ""
-    table: Literal["cells", "groups", "file"] = "cells"
+    table: Literal["cells", "groups", "top_table", "file"] = "cells"
     key: tuple[str, ...] = ()
     joins: tuple[Literal["drug", "cell_line", "obs"], ...] = ()
     derive: dict[str, str] = {}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import TYPE_CHECKING
 
 from tahoe_engine.config import Settings, change_settings
-from tahoe_engine.errors import StageError, StoppedError
 from tahoe_engine.groups.launch import Launch
 from tahoe_engine.groups.plan import plan_groups
 from tahoe_engine.groups.publish import publish
 from tahoe_engine.groups.report import GroupsReport
-from tahoe_engine.run import Journal, hold_run, require_free, require_newest, set_aside_stages
+from tahoe_engine.run import Journal, open_run, require_free, set_aside_stages
 
 if TYPE_CHECKING:
     import os
@@ -84,29 +82,16 @@ def sum_groups(  # noqa: PLR0913 - the keywords are the options of the command
     require_free(into)
     plan = plan_groups(into, settings=settings, source=source)
     plan.require_fit()
-    try:
-        with hold_run(into) as layout:
-            layout.clear_temporary()
-            try:
-                if new:
-                    set_aside_stages(layout, "groups", ["groups"])
-                with Journal(layout, "groups") as journal:
-                    launch = Launch(plan, layout, journal)
-                    found = len(launch.ledger.receipts)
-                    rows, done = launch.run_missing(on_progress or _ignore)
-                    launch.sync()
-                    manifest = publish(launch)
-                    return GroupsReport(layout.root, manifest, done, found, rows, time.monotonic() - start)
-            except OSError:
-                # A launch that was taken over misses its files: that is no trouble with the disk.
-                require_newest(layout)
-                raise
-            finally:
-                shutil.rmtree(layout.temporary, ignore_errors=True)
-    except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        raise StageError(f"{error}: something stands where a file or folder of the run belongs; move it") from error
-    except OSError as error:
-        raise StoppedError(f"{error}; mend that, then run the same command again to resume") from error
+    with open_run(into) as layout:
+        if new:
+            set_aside_stages(layout, "groups", ["groups"])
+        with Journal(layout, "groups") as journal:
+            launch = Launch(plan, layout, journal)
+            found = len(launch.ledger.receipts)
+            rows, done = launch.run_missing(on_progress or _ignore)
+            launch.sync()
+            manifest = publish(launch)
+            return GroupsReport(layout.root, manifest, done, found, rows, time.monotonic() - start)
 
 
 def _ignore(progress: Progress) -> None:

@@ -7,9 +7,8 @@ from tahoe_engine.run.describe import describe_run
 from tahoe_engine.run.disk import hash_file, sync_folder
 from tahoe_engine.run.epoch import require_newest
 from tahoe_engine.run.fingerprint import describe_build
-from tahoe_engine.run.frames import digest_frame, write_frame
+from tahoe_engine.run.frames import digest_frame, encode_frame, write_frame
 from tahoe_engine.run.garbage import collect_garbage
-from tahoe_engine.run.indexed import publish_indexed
 from tahoe_engine.run.journal import Journal, read_journal
 from tahoe_engine.run.layout import Layout
 from tahoe_engine.run.ledger import Ledger
@@ -24,9 +23,11 @@ from tahoe_engine.run.manifest import (
     write_manifest,
     write_run_manifest,
 )
+from tahoe_engine.run.opened import open_run, translate_disk_errors
 from tahoe_engine.run.partitions import name_part, read_plate
 from tahoe_engine.run.parts import commit_part, replace_file
 from tahoe_engine.run.plan import record_plan
+from tahoe_engine.run.publish import publish_indexed, publish_stage
 from tahoe_engine.run.receipts import keep_receipt
 from tahoe_engine.run.renew import set_aside_stages
 from tahoe_engine.run.tables import Run
@@ -46,6 +47,7 @@ __all__ = [
     "describe_build",
     "describe_run",
     "digest_frame",
+    "encode_frame",
     "hash_file",
     "hold_back",
     "hold_run",
@@ -53,7 +55,9 @@ __all__ = [
     "keep_receipt",
     "list_stages",
     "name_part",
+    "open_run",
     "publish_indexed",
+    "publish_stage",
     "read_journal",
     "read_manifest",
     "read_plate",
@@ -66,6 +70,7 @@ __all__ = [
     "require_whole",
     "set_aside_stages",
     "sync_folder",
+    "translate_disk_errors",
     "verify_run",
     "write_frame",
     "write_manifest",

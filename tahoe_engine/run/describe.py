@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.run.journal import read_journal
-from tahoe_engine.run.layout import Layout
+from tahoe_engine.run.layout import Layout, unflatten
 from tahoe_engine.run.manifest import list_stages, read_manifest
 from tahoe_engine.run.plan import read_plan
 from tahoe_engine.run.shape import QUARANTINE_KEYS
@@ -40,7 +40,7 @@ def describe_run(path: str | PathLike[str]) -> dict[str, Any]:
         If this is no run folder, or a manifest or a plan is damaged.
     """
     layout = Layout(Path(path))
-    begun = sorted(file.stem.removeprefix("plan-") for file in layout.state.glob("plan-*.json"))
+    begun = sorted(unflatten(file.stem.removeprefix("plan-")) for file in layout.state.glob("plan-*.json"))
     finished = list_stages(layout) if layout.manifest.is_file() or not begun else {}
     stages = {}
     for stage in sorted(finished):

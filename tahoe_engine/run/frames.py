@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def write_frame(path: Path, frame: pl.DataFrame) -> dict[str, Any]:
         If the file system refuses.
     """
     with path.open("xb") as file:
-        frame.write_parquet(file, compression="zstd", compression_level=3, row_group_size=GROUP_ROWS)
+        file.write(encode_frame(frame))
         file.flush()
         os.fsync(file.fileno())
     return {
@@ -47,6 +48,24 @@ def write_frame(path: Path, frame: pl.DataFrame) -> dict[str, Any]:
         "sha256": hash_file(path),
         "digest": digest_frame(frame),
     }
+
+
+def encode_frame(frame: pl.DataFrame) -> bytes:
+    """Give a table as the bytes of a Parquet file.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        The rows, in the order they shall have.
+
+    Returns
+    -------
+    bytes
+        The same for the same values, by one version of Polars.
+    """
+    content = io.BytesIO()
+    frame.write_parquet(content, compression="zstd", compression_level=3, row_group_size=GROUP_ROWS)
+    return content.getvalue()
 
 
 def digest_frame(frame: pl.DataFrame) -> str:

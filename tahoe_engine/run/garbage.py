@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tahoe_engine.errors import StageError, StoppedError
-from tahoe_engine.run.layout import Layout, flatten
+from tahoe_engine.run.layout import STAGE_NAME, Layout, flatten, unflatten
 from tahoe_engine.run.lock import hold_run
 from tahoe_engine.run.plan import read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
-
-
-STAGE = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -85,8 +81,8 @@ def _find(layout: Layout) -> Iterator[Path]:
         _require_own(layout, folder)
         yield from (path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
     for plan in layout.state.glob("plan-*.json"):
-        stage = plan.stem.removeprefix("plan-")
-        if not STAGE.fullmatch(stage):
+        stage = unflatten(plan.stem.removeprefix("plan-"))
+        if not STAGE_NAME.fullmatch(stage):
             raise StageError(f"{plan} is not a plan of this engine; nothing was removed")
         names = {flatten(name) for name in read_plan(layout, stage)["inputs"]}
         for folder in (layout.receipts(stage), *(file.parent for file in layout.unit_files(stage, "any").values())):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tahoe_engine.errors import StageError
 from tahoe_engine.run.disk import sync_folder
 from tahoe_engine.run.epoch import require_newest
+from tahoe_engine.run.layout import flatten
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,7 +152,7 @@ def list_journals(layout: Layout, stage: str) -> list[Path]:
     list of Path
         One a launch that wrote any.
     """
-    name = re.compile(rf"{re.escape(stage)}-(\d{{6,}})\.jsonl")
+    name = re.compile(rf"{re.escape(flatten(stage))}-(\d{{6,}})\.jsonl")
     found = [(int(match[1]), path) for path in layout.journals.glob("*.jsonl") if (match := name.fullmatch(path.name))]
     return [path for _, path in sorted(found)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFEST = "_MANIFEST.json"
+# What a stage may be called: a verb, or a verb and a name that the user gave.
+STAGE_NAME = re.compile(r"[a-z][a-z0-9_]*(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)?")
 # Stages whose units are the parts of a table of many, by the folder of that table.
 PARTITIONED = {"groups": "moments", "contrasts": "results"}
 
@@ -104,11 +107,11 @@ class Layout:
 
     def held_back(self, stage: str) -> Path:
         """Folder of finished parts of a stage that ``--strict`` did not publish."""
-        return self.state / "held" / stage
+        return self.state / "held" / flatten(stage)
 
     def plan(self, stage: str) -> Path:
         """File of the plan of a stage."""
-        return self.state / f"plan-{stage}.json"
+        return self.state / f"plan-{flatten(stage)}.json"
 
     @property
     def journals(self) -> Path:
@@ -117,11 +120,11 @@ class Layout:
 
     def journal(self, stage: str) -> Path:
         """Journal of a stage, of this launch."""
-        return self.journals / f"{stage}-{self.epoch:06}.jsonl"
+        return self.journals / f"{flatten(stage)}-{self.epoch:06}.jsonl"
 
     def receipts(self, stage: str) -> Path:
         """Folder of the receipts that workers left beside their parts."""
-        return self.state / "receipts" / stage
+        return self.state / "receipts" / flatten(stage)
 
     def receipt(self, stage: str, name: str) -> Path:
         """Receipt of a unit."""
@@ -149,12 +152,12 @@ class Layout:
 
 
 def flatten(name: str) -> str:
-    """Give the name of a unit as one file name.
+    """Give the name of a unit or a stage as one file name.
 
     Parameters
     ----------
     name : str
-        As `name_part` gives it, or without a folder.
+        As `name_part` gives it, or the name of a stage, or without a folder.
 
     Returns
     -------
@@ -167,3 +170,45 @@ def flatten(name: str) -> str:
     'plate=plate4+smp_1783'
     """
     return name.replace("/", "+")
+
+
+def unflatten(name: str) -> str:
+    """Give the name of a stage back.
+
+    Parameters
+    ----------
+    name : str
+        What `flatten` made of it.
+
+    Returns
+    -------
+    str
+        With its slash.
+
+    Examples
+    --------
+    >>> unflatten(flatten("features/biospark-m3")), unflatten("cells")
+    ('features/biospark-m3', 'cells')
+    """
+    return name.replace("+", "/")
+
+
+def name_verb(stage: str) -> str:
+    """Give the command that computes a stage.
+
+    Parameters
+    ----------
+    stage : str
+        Its name; what is behind a slash was named by the user.
+
+    Returns
+    -------
+    str
+        As one types it.
+
+    Examples
+    --------
+    >>> name_verb("cells"), name_verb("features/biospark-m3")
+    ('tahoe cells', 'tahoe features')
+    """
+    return f"tahoe {stage.partition('/')[0]}"

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError, StoppedError
+from tahoe_engine.run.layout import name_verb
 from tahoe_engine.run.parts import replace_file
 from tahoe_engine.run.shape import is_stage_list, is_stage_manifest
 
@@ -111,7 +112,7 @@ def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
     """
     path = layout.stage_manifest(stage)
     if not path.is_file():
-        raise StageError(f"{layout.root}: the stage {stage!r} is not finished; run `tahoe {stage}` first")
+        raise StageError(f"{layout.root}: the stage {stage!r} is not finished; run `{name_verb(stage)}` first")
     manifest = _read(path)
     if not is_stage_manifest(manifest):
         raise StageError(f"{path}: {DAMAGED}")
@@ -139,13 +140,13 @@ def read_published(layout: Layout, stage: str) -> dict[str, Any]:
         If the stage is not finished, is being written anew, or its manifest is damaged.
     """
     manifest = read_manifest(layout, stage)
-    entry = list_stages(layout).get(stage)
+    entry, verb = list_stages(layout).get(stage), name_verb(stage)
     if entry is None:
-        raise StageError(f"{layout.root}: the stage {stage!r} is not finished; run `tahoe {stage}` again")
+        raise StageError(f"{layout.root}: the stage {stage!r} is not finished; run `{verb}` again")
     if entry["manifest"] != hashlib.sha256(layout.stage_manifest(stage).read_bytes()).hexdigest():
-        raise StageError(f"{layout.stage_manifest(stage)}: not the one that was published; run `tahoe {stage}` again")
+        raise StageError(f"{layout.stage_manifest(stage)}: not the one that was published; run `{verb}` again")
     for needed, reason in find_stale(layout, manifest).items():
-        raise StageError(f"{layout.root}: the stage {stage!r} is stale: {needed!r} {reason}; run `tahoe {stage} --new`")
+        raise StageError(f"{layout.root}: the stage {stage!r} is stale: {needed!r} {reason}; run `{verb} --new`")
     return manifest
 
 

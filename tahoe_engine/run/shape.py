@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
+from tahoe_engine.run.layout import STAGE_NAME
+
 DEEPEST = 32  # levels; ours have six, and whoever prints a manifest goes down them one by one
 PART_KEYS = {"name": str, "rows": int, "size": int, "sha256": str, "digest": str}
 QUARANTINE_KEYS = ("shard", "row", "code", "reason")
@@ -54,7 +56,7 @@ def is_stage_list(value: object) -> bool:
     Returns
     -------
     bool
-        True if every stage has a name that is one folder, and the sha256 of its manifest.
+        True if every stage has a name that is a folder of the run, and the sha256 of its manifest.
 
     Examples
     --------
@@ -62,7 +64,7 @@ def is_stage_list(value: object) -> bool:
     (True, False)
     """
     return isinstance(value, dict) and all(
-        _is_inside(name) and "/" not in name and isinstance(entry, dict) and isinstance(entry.get("manifest"), str)
+        bool(STAGE_NAME.fullmatch(name)) and isinstance(entry, dict) and isinstance(entry.get("manifest"), str)
         for name, entry in value.items()
     )
 

@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError
-from tahoe_engine.run.layout import PARTITIONED, Layout
+from tahoe_engine.run.layout import PARTITIONED, Layout, name_verb
 from tahoe_engine.run.manifest import list_stages, read_published
 from tahoe_engine.run.partitions import read_plate
 from tahoe_engine.run.plan import read_plan
-from tahoe_engine.schema import GROUP_KEYS, PLATE, RESULTS, RESULTS_LIMMA, TABLES, cells_table, groups_index
+from tahoe_engine.schema import (
+    FEATURES,
+    GROUP_KEYS,
+    PLATE,
+    RESULTS,
+    RESULTS_LIMMA,
+    SPLITS,
+    TABLES,
+    cells_table,
+    groups_index,
+)
 
 if TYPE_CHECKING:
     import os
@@ -68,7 +78,8 @@ class Run:
         ----------
         name : str
             ``"cells"``, ``"genes"``, ``"groups"`` (the index), ``"groups/moments"``, ``"contrasts"`` (the index) or
-            ``"contrasts/results"``; the two with a slash have a column ``plate`` besides.
+            ``"contrasts/results"``; the two with a slash have a column ``plate`` besides. Also
+            ``"features/RECIPE/train"`` and so on.
 
         Returns
         -------
@@ -82,15 +93,14 @@ class Run:
         """
         import polars as pl
 
-        stage, _, inner = name.partition("/")
-        if stage not in TABLES or (inner and PARTITIONED.get(stage) != inner):
-            raise StageError(f"no table {name!r}; there is {', '.join(TABLES)}")
+        stage, inner = _split_name(name)
         manifest = read_published(self._layout, stage)
         # A part without rows says nothing, and thousands of them would be opened for it.
         parts = [
             part["name"]
             for part in manifest["parts"]
             if part["rows"]
+            and part["name"].endswith(".parquet")
             and part["name"].startswith(f"{inner}/" if inner else "")
             and ("/" in part["name"]) == bool(inner)
         ]
@@ -99,9 +109,9 @@ class Run:
         if missing:
             raise StageError(
                 f"{self.path}: {len(missing)} parts of {stage!r} are gone, first {missing[0]}; "
-                f"run `tahoe {stage}` again with the same settings to restore them"
+                f"run `{name_verb(stage)}` again with the same settings to restore them"
             )
-        if inner:
+        if inner and stage in PARTITIONED:
             return _scan_plates(paths, _columns(name, manifest))
         if not paths:
             return pl.LazyFrame(schema=_columns(name, manifest))
@@ -128,10 +138,25 @@ class Run:
         return read_plan(self._layout, stage)
 
 
+def _split_name(name: str) -> tuple[str, str]:
+    """Give the stage and the folder of a table; features have a stage a recipe and a folder a split."""
+    stage, _, inner = name.partition("/")
+    if stage == FEATURES:
+        recipe, _, split = inner.partition("/")
+        if not recipe or split not in SPLITS:
+            raise StageError(f"no table {name!r}; features are called {FEATURES}/RECIPE/ and {', '.join(SPLITS)}")
+        return f"{FEATURES}/{recipe}", split
+    if stage not in TABLES or (inner and PARTITIONED.get(stage) != inner):
+        raise StageError(f"no table {name!r}; there is {', '.join(TABLES)}")
+    return stage, inner
+
+
 def _columns(name: str, manifest: dict[str, Any]) -> dict[str, Any]:
     """Give the types of the columns of a table, as Polars has them."""
     import polars as pl
 
+    if name.startswith(f"{FEATURES}/"):
+        return {column: getattr(pl, dtype) for column, dtype in manifest["columns"].items()}
     settings = manifest.get("settings", {})
     table = TABLES[name]
     if name == "cells":

@@ -94,7 +94,7 @@ def _check_stage(layout: Layout, stage: str, entry: dict[str, Any], *, deep: boo
         found += [Mismatch(f"{stage}/{MANIFEST}", reason) for reason in _check_sums(manifest, entry)]
         for folder, files in ((layout.stage(stage), parts), (layout.metadata, tables)):
             for name, part in sorted(files.items()):
-                place = f"{folder.name}/{name}"
+                place = f"{folder.relative_to(layout.root).as_posix()}/{name}"
                 own = folder != layout.metadata and _is_of_core(stage, name)
                 checked = _check_part(folder / name, part, deep=deep, own=own)
                 found += [Mismatch(place, reason) for reason in checked]
@@ -135,7 +135,7 @@ def _check_part(path: Path, part: dict[str, Any], *, deep: bool, own: bool) -> I
         yield f"{path.stat().st_size} bytes, expected {part['size']}"
     elif deep and hash_file(path) != part["sha256"]:
         yield "its sha256 differs"
-    elif deep:
+    elif deep and path.suffix == ".parquet":
         yield from _check_values(path, part, own=own)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError
 from tahoe_engine.run.disk import hash_file
+from tahoe_engine.run.layout import name_verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,6 @@ def require_whole(path: Path, part: Mapping[str, Any], stage: str) -> None:
     if path.is_file() and path.stat().st_size == part["size"] and hash_file(path) == part["sha256"]:
         return
     raise StageError(
-        f"{path} is not what the manifest says, or gone: remove it, then run `tahoe {stage}` again with the same "
+        f"{path} is not what the manifest says, or gone: remove it, then run `{name_verb(stage)}` again with the same "
         "settings to restore it"
     )

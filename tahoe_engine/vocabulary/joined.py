@@ -118,6 +118,38 @@ def copy_joined(joined: Joined, layout: Layout) -> list[dict[str, Any]]:
     return files
 
 
+def load_run_genes(folder: Path) -> pl.DataFrame:
+    """Load the genes that a run's cells were counted over.
+
+    Parameters
+    ----------
+    folder : Path
+        ``RUN/metadata``.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``gene_symbol``, ``ensembl_id``, ``gene`` Int32 (its token id, ascending).
+
+    Raises
+    ------
+    StageError
+        If the table is gone or damaged.
+    """
+    import polars as pl
+
+    path = folder / "genes.parquet"
+    try:
+        table = pl.read_parquet(path, glob=False)
+        return table.select(
+            pl.col(schema.GENE_SYMBOL).fill_null(""),
+            schema.ENSEMBL_ID,
+            pl.col(schema.TOKEN_ID).cast(pl.Int32).alias("gene"),
+        )
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise StageError(f"{path}: cannot be read ({error}); run `tahoe cells` again to restore it") from error
+
+
 @lru_cache(maxsize=2)
 def read_core_tables(folder: str, key: str) -> tuple[_rust.Vocabulary, _rust.Joins]:
     """Build the core's tables from a run's metadata, once a process.

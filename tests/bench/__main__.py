@@ -11,13 +11,14 @@ from pathlib import Path
 
 from bench.atlas import ROWS_OF_A_SHARD, Atlas, make_atlas
 from bench.contrasts import compare_scanpy, find_planted, measure_contrasts
+from bench.features import measure_features
 from bench.groups import DESIGN, check_agreement, compare_group_memory, compare_groups, fill_groups
 from bench.peers import compare_peers, compare_results
 from bench.protocol import measure_cost, measure_replay
 from bench.report import write_report
 from bench.scale import compare_memory, compare_workers, rehearse, schedule_nothing
 
-BENCHMARKS = ("peers", "groups", "contrasts", "scaling", "memory", "scheduling", "protocol", "rehearsal")
+BENCHMARKS = ("peers", "groups", "contrasts", "features", "scaling", "memory", "scheduling", "protocol", "rehearsal")
 SHARDS_OF_TAHOE = 3388
 
 
@@ -79,6 +80,9 @@ def main() -> None:
         write_report(asked.results, "rehearsal", sizes | {"stats": asked.stats}, rows)
     if "contrasts" in chosen:
         report_contrasts(asked, place)
+    if "features" in chosen:
+        sizes = {"rows": 20_000, "peer_rows": 2_000} if asked.smoke else {"rows": 5_000_000, "peer_rows": 500_000}
+        write_report(asked.results, "features", sizes, measure_features(place, **sizes))
     shutil.rmtree(place)
     if asked.smoke:
         print("\nEverything runs and agrees. At this size the figures themselves mean nothing.")

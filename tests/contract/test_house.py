@@ -25,6 +25,7 @@ PROMISES = re.compile(r"\b(?:TODO|FIXME|NotImplementedError|todo!|unimplemented!
 # Who may import what; everybody else goes through them.
 ONE_IMPORTER = {
     "distributed": {"workers"},
+    "dask_ml": {"daskml"},
     "_rust": {"source", "vocabulary", "cells", "groups", "export", "synth", "run"},  # who scans, probes, verifies
 }
 

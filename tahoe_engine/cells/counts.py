@@ -7,20 +7,19 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tahoe_engine.errors import ShardError
-from tahoe_engine.export.report import read_manifest_of
-from tahoe_engine.run import Layout
+from tahoe_engine.run import Layout, read_published
 from tahoe_engine.source import KeptTails, fetch_rows, place_error, read_recorded
 from tahoe_engine.vocabulary import mitochondrial
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     import polars as pl
 
     from tahoe_engine.config import Settings
-    from tahoe_engine.run import Run
     from tahoe_engine.source import Recorded
 
     Found = tuple[int, str, list[tuple[int, bytes]] | None]  # as `fetch_rows` gives it
@@ -53,12 +52,12 @@ class Counts:
 
     Parameters
     ----------
-    run : Run
-        With the stage `cells`.
+    root : Path
+        A run with the stage `cells`.
     genes : polars.DataFrame
-        Its vocabulary, as `load_var` gives it.
-    source : str, path or list of them, optional
-        Where the shards are now, if they have moved.
+        Its vocabulary, as `load_run_genes` gives it.
+    shards : mapping of str to Recorded
+        Where the shards are, as `locate_shards` gives it; those that are read are enough.
     settings : Settings
         How shards are asked, and what they may ask for.
 
@@ -69,18 +68,16 @@ class Counts:
 
     Raises
     ------
-    StageError, SourceError, ConfigError
-        As `tahoe_engine.source.read_recorded`.
+    StageError
+        If the stage is not finished.
     """
 
-    def __init__(self, run: Run, genes: pl.DataFrame, source: Source | None, settings: Settings) -> None:
+    def __init__(self, root: Path, genes: pl.DataFrame, shards: Mapping[str, Recorded], settings: Settings) -> None:
         from tahoe_engine import _rust
 
-        self._layout, self._settings = Layout(run.path), settings
+        self._layout, self._shards, self._settings = Layout(root), shards, settings
         self._vocabulary = _rust.Vocabulary(genes["gene"].to_list(), mitochondrial(genes))
-        manifest = read_manifest_of(run, "cells")
-        self._reject = manifest["settings"]["cells"]["bad_rows"] == "reject"
-        self._shards = read_recorded(self._layout.sources, manifest, settings.source, source)
+        self._reject = read_published(self._layout, "cells")["settings"]["cells"]["bad_rows"] == "reject"
         self.bytes_read = 0
 
     def read(self, shard: str, cells: pl.DataFrame) -> Iterator[Block]:
@@ -91,7 +88,7 @@ class Counts:
         shard : str
             Its name.
         cells : polars.DataFrame
-            Rows of the cells table, ascending.
+            Rows of the cells table, ascending: ``row``, ``expr_len`` and ``total_counts`` of it.
 
         Yields
         ------
@@ -153,3 +150,29 @@ class Counts:
             row = int(rows[wrong[0]])
             raise ShardError(one.shard.name, None, row, "E_COUNTS_DIFFER", "its counts are not those that were scanned")
         return Block(np.diff(indptr), np.frombuffer(read["indices"], "<i4"), counts)
+
+
+def locate_shards(root: Path, settings: Settings, source: Source | None = None) -> dict[str, Recorded]:
+    """Tell where the shards are whose cells a run has.
+
+    Parameters
+    ----------
+    root : Path
+        A run with the stage `cells`.
+    settings : Settings
+        How remote shards are asked.
+    source : str, path or list of them, optional
+        Where they are now, if they have moved.
+
+    Returns
+    -------
+    dict of str to Recorded
+        By name.
+
+    Raises
+    ------
+    StageError, SourceError, ConfigError
+        As `tahoe_engine.source.read_recorded`.
+    """
+    layout = Layout(root)
+    return read_recorded(layout.sources, read_published(layout, "cells"), settings.source, source)

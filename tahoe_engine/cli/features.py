@@ -1,0 +1,165 @@
+"""``tahoe features``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tahoe_engine.cli import options
+from tahoe_engine.cli.groups import NewStage
+from tahoe_engine.cli.output import count, duration, print_facts, print_json, print_table, size
+from tahoe_engine.cli.progress import show_progress
+from tahoe_engine.errors import escape_controls
+
+if TYPE_CHECKING:
+    from tahoe_engine.config import Settings
+    from tahoe_engine.features import FeaturesReport
+
+Recipe = Annotated[str | None, typer.Option(help="Name of a recipe (--list shows them), or path of a TOML file.")]
+Mode = Annotated[
+    str | None,
+    typer.Option(help="honest (the default), or bug-compat: as the published project did it, mistakes and all."),
+]
+Table = Annotated[
+    Path | None, typer.Option(help="A file (Parquet, CSV) or folder of Parquet files in place of the run's own table.")
+]
+Obs = Annotated[Path | None, typer.Option(help="Tahoe's obs_metadata (Parquet), for recipes that join it.")]
+AllowLeaks = Annotated[
+    bool, typer.Option("--allow-leaks", help="Make features that the leak guard refuses (exit 4), and write it down.")
+]
+List = Annotated[bool, typer.Option("--list", help="List the recipes, and do nothing else.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    app.command("features", epilog="Example: tahoe features --into demo/run --recipe biospark-m3")(features)
+
+
+def make_features_settings(
+    recipe: Recipe = None,
+    mode: Mode = None,
+    table: Table = None,
+    obs: Obs = None,
+    allow_leaks: AllowLeaks = False,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    insecure_cluster: options.InsecureCluster = False,
+    profile: options.Profile = None,
+    set_: options.Set = None,
+) -> Settings:
+    """Resolve the settings of `tahoe features`.
+
+    Returns
+    -------
+    Settings
+        Options have the last word.
+    """
+    given = [*(set_ or ()), *(["features.allow_leaks=true"] if allow_leaks else [])]
+    return options.make_settings(
+        profile,
+        given,
+        recipe=recipe,
+        mode=mode,
+        table=None if table is None else str(table),
+        obs=None if obs is None else str(obs),
+        workers=workers,
+        scheduler=scheduler,
+        insecure_cluster=insecure_cluster,
+    )
+
+
+@options.with_settings_from(make_features_settings)
+def features(
+    into: options.IntoOrNone = None,
+    *,
+    settings: Settings,
+    new: NewStage = False,
+    list_: List = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> int:
+    """Make the tables models train on: split first, fitted on training rows only, guarded against leaks (exit 4)."""
+    if list_:
+        show_recipes(json=json)
+        return 0
+    if into is None:
+        from tahoe_engine.errors import ConfigError
+
+        raise ConfigError("name the run folder: tahoe features --into RUN --recipe NAME")
+    from tahoe_engine.features import make_features
+
+    with show_progress(quiet=quiet, every=settings.run.progress_s) as show:
+        report = make_features(into, settings=settings, new=new, on_progress=show)
+    if json:
+        print_json(report.describe())
+    elif not quiet:
+        print_report(report)
+    return 0
+
+
+def show_recipes(*, json: bool) -> None:
+    """Print the recipes that have a name.
+
+    Parameters
+    ----------
+    json : bool
+        As JSON.
+    """
+    from tahoe_engine.config import read_toml
+    from tahoe_engine.features.recipes import OVERRIDES, list_recipes
+
+    rows: list[dict[str, Any]] = []
+    for path in list_recipes():
+        tree = read_toml(path)
+        modes = ["honest", *(["bug-compat"] if OVERRIDES in tree else [])]
+        rows.append({"recipe": path.stem, "modes": modes, "description": str(tree.get("description", ""))})
+    if json:
+        print_json({"recipes": rows})
+    else:
+        print_table(
+            "recipes",
+            ("recipe", "modes", "description"),
+            [(row["recipe"], ", ".join(row["modes"]), escape_controls(row["description"])) for row in rows],
+        )
+
+
+def print_report(report: FeaturesReport) -> None:
+    """Print what was made.
+
+    Parameters
+    ----------
+    report : FeaturesReport
+        Of a launch.
+    """
+    told = report.describe()
+    rows, splits = told["rows"], told["split"]["rows"]
+    found = told["parts_found_done"]
+    facts: list[tuple[str, object]] = [
+        ("features", escape_controls(report.name)),
+        ("parts", f"{count(told['parts_done'])} made" + (f", {count(found)} were done already" if found else "")),
+        ("rows", f"{count(rows['kept'])} of {count(rows['in'])}"),
+        *((split, count(n)) for split, n in splits.items() if n),
+        ("columns", count(told["n_features"])),
+        ("split", told["split"]["hash"][:12]),
+        *((f"left out by {why}", count(n)) for why, n in report.manifest["filtered"].items()),
+    ]
+    for name, target in told["targets"].items():
+        if target["missing"]:
+            facts.append((f"without {name}", f"{count(target['missing'])} rows (no baseline, or no value)"))
+    for column, values in report.manifest["wanted"].items():
+        if values["absent"]:
+            facts.append((f"{column} not there", escape_controls(", ".join(values["absent"]))))
+    facts += [
+        ("time", f"{duration(report.seconds)}, {count(round(told['rows_per_second'] or 0))} rows/s"),
+        ("bytes", size(told["bytes"])),
+        ("tables", escape_controls(f"{report.into}/features/{report.name}")),
+    ]
+    print_facts(facts)
+    for note in told["notes"]:
+        sys.stderr.write(escape_controls(f"tahoe: note: {note}") + "\n")
+    for leak in told["leaks"]:
+        text = f"tahoe: leak allowed: {leak['column']}: {leak['kind']}: {leak['evidence']}"
+        sys.stderr.write(escape_controls(text) + "\n")

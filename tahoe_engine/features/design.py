@@ -1,0 +1,463 @@
+"""Everything that was decided and fitted: makes features of rows, the same bits in any process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tahoe_engine.features.levels import encode_levels
+from tahoe_engine.features.recipe import Expression, Numeric, OneHot, OneHotSvd, TargetStatistics
+from tahoe_engine.features.rows import CONTROL, ROW_KEY, ROW_NUMBER
+from tahoe_engine.features.targets import add_targets
+from tahoe_engine.schema import FOLD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from tahoe_engine.features.chains import FittedChain
+    from tahoe_engine.features.genes import FittedGenes
+    from tahoe_engine.features.recipe import Block, Recipe
+    from tahoe_engine.features.split import Split
+    from tahoe_engine.features.statistics import FittedStatistics
+    from tahoe_engine.features.targets import Baselines
+
+SPLIT = "split"
+OTHER = "Other"
+CODE = "_code"  # ends the name of a column of codes
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a recipe became on its training rows.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What was asked for.
+    ids : tuple of str
+        Columns that go along.
+    split : Split
+        Who trains.
+    baselines : dict
+        Of each delta target, by its name.
+    levels : dict
+        Of each column of one-hot blocks, by the block's name and the column's.
+    statistics : dict
+        Of each block of target statistics, by its name.
+    chains : dict
+        Of each numeric block, and of the vectors that replace one-hot or expression columns, by the block's name.
+    genes : dict
+        Of each block of expression, by its name.
+    root : str
+        The run folder, where expression is read from.
+    """
+
+    recipe: Recipe
+    ids: tuple[str, ...]
+    split: Split = field(repr=False)
+    baselines: Mapping[str, Baselines] = field(default_factory=dict, repr=False)
+    levels: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict, repr=False)
+    statistics: Mapping[str, FittedStatistics] = field(default_factory=dict, repr=False)
+    chains: Mapping[str, FittedChain] = field(default_factory=dict, repr=False)
+    genes: Mapping[str, FittedGenes] = field(default_factory=dict, repr=False)
+    root: str = ""
+
+    @cached_property
+    def needed(self) -> tuple[str, ...]:
+        """Columns that rows must have, to be made into features."""
+        recipe = self.recipe
+        named = [name for name in needed_columns(recipe, self.ids) if not self.is_target(name) or name in self.ids]
+        return tuple(dict.fromkeys([*columns_of_split(recipe), *columns_of_targets(recipe), *named]))
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the features as they are stored, in order."""
+        return tuple(name for block in self.recipe.features for name in self.name_columns(block))
+
+    @cached_property
+    def n_features(self) -> int:
+        """Columns of the matrix that models see: codes count as many as they have levels."""
+        expanded = [
+            len(self.levels[block.name][block.column]) for block in self.recipe.features if isinstance(block, OneHot)
+        ]
+        return len(self.columns) - len(expanded) + sum(expanded)
+
+    def is_target(self, name: str) -> bool:
+        """Tell whether a name is that of a target."""
+        return any(target.name == name for target in self.recipe.targets)
+
+    def name_codes(self, block: OneHot) -> str:
+        """Name the column of codes of a block."""
+        return f"{block.column}{CODE}"
+
+    def name_columns(self, block: Block) -> tuple[str, ...]:
+        """Name the columns that a block gives."""
+        chain = self.chains.get(block.name)
+        if chain is not None:
+            return chain.columns
+        if isinstance(block, TargetStatistics):
+            return self.statistics[block.name].columns
+        if isinstance(block, OneHot):
+            return (self.name_codes(block),)
+        return self.genes[block.name].columns
+
+    def names_before(self, block: Block) -> tuple[str, ...]:
+        """Name what the chain of a block starts from."""
+        if isinstance(block, Numeric):
+            return block.columns
+        if isinstance(block, OneHotSvd):
+            return block.columns
+        return self.genes[block.name].columns
+
+    def place(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Say of rows who trains, and what their targets are.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            Rows with the columns of `columns_of_split` and `columns_of_targets`.
+
+        Returns
+        -------
+        polars.DataFrame
+            The same rows with ``split``, ``fold`` and the targets; control cells that are dropped are not there.
+        """
+        import polars as pl
+
+        assigned = self.split.assign(frame)
+        targets = add_targets(frame, self.recipe.targets, self.baselines)
+        names = [target.name for target in self.recipe.targets]
+        # A target may be called like the column it is.
+        placed = frame.drop(names, strict=False).hstack(assigned).hstack(targets.select(names))
+        return placed.filter(~pl.col(CONTROL)) if self.recipe.rows.controls == "drop" else placed
+
+    def make(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Make features of rows.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            Rows with the columns `needed`.
+
+        Returns
+        -------
+        polars.DataFrame
+            The ids, ``split``, ``fold``, the targets, then the features.
+        """
+        return self.make_placed(frame, self.place(frame))
+
+    def make_placed(self, frame: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
+        """Make features of rows whose place and targets are known.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            The rows as they were read; a target may have taken the name of one of their columns.
+        placed : polars.DataFrame
+            As `place` gives it.
+
+        Returns
+        -------
+        polars.DataFrame
+            As `make` gives it.
+        """
+        rows = frame.filter(~frame[CONTROL]) if self.recipe.rows.controls == "drop" else frame
+        named = [target.name for target in self.recipe.targets]
+        columns = [rows[name] for name in self.ids]
+        columns += [placed[name] for name in (SPLIT, FOLD, *named)]
+        for block in self.recipe.features:
+            columns += self.make_block(block, rows, placed)
+        import polars as pl
+
+        return pl.DataFrame(columns)
+
+    def make_block(self, block: Block, rows: pl.DataFrame, placed: pl.DataFrame) -> list[pl.Series]:
+        """Make the columns of a block.
+
+        Parameters
+        ----------
+        block : Block
+            Of the recipe.
+        rows, placed : polars.DataFrame
+            The same rows, as they were read and as `place` gives them.
+
+        Returns
+        -------
+        list of polars.Series
+            In order.
+        """
+        if isinstance(block, TargetStatistics):
+            return self.statistics[block.name].apply(rows, placed).get_columns()
+        if isinstance(block, OneHot):
+            return [self.encode(block.name, block.column, rows).alias(self.name_codes(block))]
+        matrix = self.read_matrix(block, rows, placed)
+        chain = self.chains.get(block.name)
+        return list_columns(self.name_columns(block), matrix if chain is None else chain.apply(matrix.astype(float)))
+
+    def read_matrix(self, block: Block, rows: pl.DataFrame, placed: pl.DataFrame) -> NDArray[np.floating[Any]]:
+        """Give what the chain of a block starts from.
+
+        Parameters
+        ----------
+        block : Block
+            Of the recipe.
+        rows, placed : polars.DataFrame
+            The same rows, as they were read and as `place` gives them.
+
+        Returns
+        -------
+        ndarray of float64 (float32 for expression without a chain), rows by columns
+            NaN where a number is missing.
+        """
+        if isinstance(block, OneHotSvd):
+            import numpy as np
+
+            return np.column_stack([self.encode(block.name, name, rows).to_numpy() for name in block.columns]).astype(
+                float
+            )
+        if isinstance(block, Expression):
+            from tahoe_engine.features.expression import read_expression
+
+            matrix = read_expression(Path(self.root), self.genes[block.name], rows)
+            return matrix.astype("float64") if block.svd else matrix
+        if isinstance(block, Numeric):
+            return read_numbers(take_columns(rows, placed, block.columns), block.columns)
+        raise AssertionError(f"no matrix of {block.kind}")
+
+    def encode(self, block: str, column: str, rows: pl.DataFrame) -> pl.Series:
+        """Give the codes of a column.
+
+        Parameters
+        ----------
+        block : str
+            Whose levels.
+        column : str
+            Of the rows.
+        rows : polars.DataFrame
+            As they were read.
+
+        Returns
+        -------
+        polars.Series of Int32
+            -1 where the level is not known: zeros everywhere.
+        """
+        import polars as pl
+
+        levels = self.levels[block][column]
+        return encode_levels(rows[column].cast(pl.String), levels, OTHER if self.has_other(block) else None)
+
+    def count(self, made: pl.DataFrame) -> dict[str, dict[str, int]]:
+        """Count what a part lacks.
+
+        Parameters
+        ----------
+        made : polars.DataFrame
+            Rows as `make` gives them.
+
+        Returns
+        -------
+        dict
+            ``missing``: rows without each target; ``null``: without a number in each feature; ``unknown``: whose level
+            is not known. What is zero is left out.
+        """
+        codes = [self.name_codes(block) for block in self.recipe.features if isinstance(block, OneHot)]
+        counted = {
+            "missing": {target.name: made[target.name].null_count() for target in self.recipe.targets},
+            "null": {name: made[name].null_count() for name in self.columns},
+            "unknown": {name: int((made[name] < 0).sum()) for name in codes},
+        }
+        return {what: {name: n for name, n in numbers.items() if n} for what, numbers in counted.items()}
+
+    def has_other(self, block: str) -> bool:
+        """Tell whether the last level of a block is that of all the rest."""
+        return any(isinstance(one, OneHot) and one.top and one.name == block for one in self.recipe.features)
+
+
+def columns_of_split(recipe: Recipe) -> Iterator[str]:
+    """Give the columns that say who trains.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With its rule.
+
+    Yields
+    ------
+    str
+        Columns, also some of our own.
+    """
+    rule = recipe.split
+    yield from (*rule.by, *rule.stratify, CONTROL)
+    if not rule.by:
+        yield ROW_NUMBER if rule.method == "sklearn" else ROW_KEY
+
+
+def columns_of_targets(recipe: Recipe) -> Iterator[str]:
+    """Give the columns that targets are made of.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With its targets.
+
+    Yields
+    ------
+    str
+        Columns.
+    """
+    yield CONTROL
+    for target in recipe.targets:
+        if target.kind == "delta":
+            yield from (target.value, *target.by)
+        else:
+            yield target.column
+
+
+def needed_columns(recipe: Recipe, ids: Iterable[str]) -> Iterator[str]:
+    """Give the columns that ids and features are made of.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With its blocks.
+    ids : iterable of str
+        Columns that go along.
+
+    Yields
+    ------
+    str
+        Columns, also some of our own, and targets where they are features.
+    """
+    yield from ids
+    for block in recipe.features:
+        yield from columns_of_block(recipe, block)
+
+
+def columns_of_block(recipe: Recipe, block: Block) -> Iterator[str]:
+    """Give the columns that a block is made of.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Whose.
+    block : Block
+        One of it.
+
+    Yields
+    ------
+    str
+        Columns.
+    """
+    if isinstance(block, Numeric):
+        yield from block.columns
+    elif isinstance(block, OneHot):
+        yield block.column
+    elif isinstance(block, OneHotSvd):
+        yield from block.columns
+    elif isinstance(block, TargetStatistics):
+        yield from (*block.by, ROW_KEY)
+    else:
+        yield from columns_of_expression(recipe)
+
+
+def take_columns(rows: pl.DataFrame, placed: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
+    """Take columns of rows, and targets where they are asked for by name.
+
+    Parameters
+    ----------
+    rows, placed : polars.DataFrame
+        The same rows, as they were read and as `Design.place` gives them.
+    columns : tuple of str
+        Which.
+
+    Returns
+    -------
+    polars.DataFrame
+        These columns.
+    """
+    import polars as pl
+
+    return pl.DataFrame([(rows if name in rows.columns else placed)[name] for name in dict.fromkeys(columns)])
+
+
+def columns_of_expression(recipe: Recipe) -> tuple[str, ...]:
+    """Give the columns that tell where the expression of a row is.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of cells or groups.
+
+    Returns
+    -------
+    tuple of str
+        Shard and row, or the group.
+    """
+    return ("group_id",) if recipe.table == "groups" else ("shard", "row")
+
+
+def read_numbers(rows: pl.DataFrame, columns: tuple[str, ...]) -> NDArray[np.float64]:
+    """Give columns as a matrix.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        With these columns, of numbers or truth values.
+    columns : tuple of str
+        Which.
+
+    Returns
+    -------
+    ndarray of float64, rows by columns
+        NaN for null.
+
+    Raises
+    ------
+    ConfigError
+        If a column has texts.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> read_numbers(pl.DataFrame({"a": [1, None], "b": [True, False]}), ("a", "b")).tolist()
+    [[1.0, 1.0], [nan, 0.0]]
+    """
+    import numpy as np
+    import polars as pl
+
+    from tahoe_engine.errors import ConfigError
+
+    for name in columns:
+        if not (rows.schema[name].is_numeric() or rows.schema[name] in {pl.Boolean, pl.Null}):
+            raise ConfigError(f"the column {name!r} has texts, not numbers; use a block of kind one_hot")
+    matrix = np.empty((rows.height, len(columns)))
+    for at, name in enumerate(columns):
+        matrix[:, at] = rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return matrix
+
+
+def list_columns(names: tuple[str, ...], matrix: NDArray[np.floating[Any]]) -> list[pl.Series]:
+    """Give the columns of a matrix their names.
+
+    Parameters
+    ----------
+    names : tuple of str
+        One a column.
+    matrix : ndarray, rows by columns
+        NaN becomes null.
+
+    Returns
+    -------
+    list of polars.Series
+        In order.
+    """
+    import numpy as np
+    import polars as pl
+
+    return [pl.Series(name, np.ascontiguousarray(matrix[:, at])).fill_nan(None) for at, name in enumerate(names)]

@@ -1,0 +1,124 @@
+"""The leak guard over finished features: lineage and provenance of all rows, identities in a sample of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tahoe_engine.errors import LeakError, escape_controls
+from tahoe_engine.features.lineage import describe_lineage
+from tahoe_engine.leaks import find_fitted_elsewhere, find_leaks, find_lineage_leaks, find_straddling
+from tahoe_engine.schema import FOLD, SPLITS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+    from tahoe_engine.features.launch import Launch
+    from tahoe_engine.leaks import Leak
+
+SAMPLED_PARTS: Final = 64  # that are looked into, spread over the table
+SAMPLED_ROWS: Final = 100_000
+SHOWN: Final = 12  # findings told in full
+SPLIT: Final = "split"
+
+
+def guard_features(launch: Launch) -> list[tuple[str, Leak]]:
+    """Look for leaks in features that are made.
+
+    Parameters
+    ----------
+    launch : Launch
+        With all receipts.
+
+    Returns
+    -------
+    list of (str, Leak)
+        Each with the target it gives away; ``""`` where it is about all of them. Those that the recipe allows are not
+        among them.
+    """
+    prepared, recipe = launch.prepared, launch.plan.recipe
+    lineage = describe_lineage(prepared.design, prepared.reader)
+    found: list[tuple[str, Leak]] = [("", leak) for leak in find_fitted_elsewhere(prepared.provenance)]
+    found += [("", leak) for leak in find_straddling(prepared.groups, prepared.group_columns)]
+    sample = read_sample(launch)
+    for target in recipe.targets:
+        blocks = {block.name for block in recipe.features if block.name not in target.without}
+        columns = [name for name, told in lineage["columns"].items() if told["block"] in blocks]
+        own = {"targets": lineage["targets"], "columns": {name: lineage["columns"][name] for name in columns}}
+        by_lineage = find_lineage_leaks(own, target.name)
+        found += [(target.name, leak) for leak in by_lineage]
+        # Where it is from says it all; what the numbers say besides is said of other columns.
+        ids = [name for name in prepared.design.ids if name not in columns]
+        frame = _decode(sample.select(*ids, SPLIT, target.name, *columns), lineage, columns)
+        seen = find_leaks(frame, target.name, split=SPLIT, groups=ids or None, max_rows=SAMPLED_ROWS)
+        found += [(target.name, leak) for leak in seen if leak.kind != "straddle"]
+    return [(target, leak) for target, leak in found if leak.column not in recipe.allow]
+
+
+def refuse_leaks(name: str, leaks: Sequence[tuple[str, Leak]]) -> None:
+    """Refuse features.
+
+    Parameters
+    ----------
+    name : str
+        Of the features.
+    leaks : sequence of (str, Leak)
+        As `guard_features` gives them.
+
+    Raises
+    ------
+    LeakError
+        Always; each finding is a line.
+    """
+    lines = [f"{leak}" + (f" (target {target!r})" if target else "") for target, leak in leaks[:SHOWN]]
+    if len(leaks) > SHOWN:
+        lines.append(f"and {len(leaks) - SHOWN} more")
+    told = "\n".join(f"  {escape_controls(line)}" for line in lines)
+    raise LeakError(
+        f"{name}: refused by the leak guard, nothing is published:\n{told}\nChange the recipe; or name columns in its "
+        "`allow`, or say --allow-leaks, to have the features all the same"
+    )
+
+
+def read_sample(launch: Launch) -> pl.DataFrame:
+    """Read rows of finished parts, all of them where they are few.
+
+    Parameters
+    ----------
+    launch : Launch
+        With all receipts.
+
+    Returns
+    -------
+    polars.DataFrame
+        With ``split``; the same rows each time.
+    """
+    import polars as pl
+
+    names = sorted(launch.ledger.receipts)
+    step = -(-len(names) // SAMPLED_PARTS)
+    chosen = names if len(names) <= SAMPLED_PARTS else names[:: max(1, step)]
+    stage = launch.plan.stage
+    n_rows = sum(launch.ledger.receipts[name][stage]["rows"] for name in chosen)
+    share = min(1.0, SAMPLED_ROWS / max(1, n_rows))
+    frames = []
+    for at, name in enumerate(chosen):
+        frame = pl.read_parquet(launch.layout.part(stage, name), hive_partitioning=False)
+        frame = frame.sample(fraction=share, seed=at) if share < 1 else frame
+        split = SPLITS.index(name.partition("/")[0])
+        frames.append(frame.drop(FOLD).with_columns(pl.lit(split, dtype=pl.UInt8).alias(SPLIT)))
+    return pl.concat(frames)
+
+
+def _decode(frame: pl.DataFrame, lineage: dict[str, Any], columns: Sequence[str]) -> pl.DataFrame:
+    """Give codes back their levels: the guard knows text for what it is."""
+    import polars as pl
+
+    decoded = []
+    for name in columns:
+        levels = lineage["columns"][name].get("levels")
+        if levels is not None:
+            known = dict(enumerate(levels))
+            decoded.append(pl.col(name).replace_strict(known, default=None, return_dtype=pl.String))
+    return frame.with_columns(decoded)
