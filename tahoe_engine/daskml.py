@@ -7,47 +7,12 @@ cannot do (medians of arrays, decompositions in bounded memory, sparse ones at a
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
-
-from tahoe_engine.workers import Parcel, call_safely
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     import numpy as np
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
-
-
-def stack_slices(load: Callable[[Any], FloatArray], slices: Sequence[tuple[Any, int]], n_columns: int) -> Any:  # noqa: ANN401 - dask has no types
-    """Make one dask array of slices that are loaded when they are needed, one chunk each.
-
-    Parameters
-    ----------
-    load : callable
-        Picklable; gives the rows of a slice, float64.
-    slices : sequence of (object, int)
-        Each with its number of rows, which is not 0.
-    n_columns : int
-        Of what `load` gives.
-
-    Returns
-    -------
-    dask.array.Array
-        Nothing is loaded yet.
-    """
-    import dask.array as da
-    from dask._task_spec import DataNode, Task, TaskRef
-
-    name = f"slices-{uuid4().hex}"
-    # What loads carries what was fitted so far: it stands once in the graph, not in every task.
-    layer: dict[Any, Any] = {f"load-{name}": DataNode(f"load-{name}", load)}
-    for number, (piece, _) in enumerate(slices):
-        key = (name, number, 0)
-        layer[key] = Task(key, call_safely, TaskRef(f"load-{name}"), Parcel(piece))
-    rows = tuple(n_rows for _, n_rows in slices)
-    return da.Array(layer, name, (rows, (n_columns,)), dtype=float)  # type: ignore[no-untyped-call]
 
 
 def fit_means(array: Any) -> FloatArray:  # noqa: ANN401 - dask has no types
@@ -62,10 +27,18 @@ def fit_means(array: Any) -> FloatArray:  # noqa: ANN401 - dask has no types
     -------
     numpy.ndarray
         The mean of what is not missing, a column each; NaN where all is.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> fit_means(da.array([[1.0], [float("nan")], [5.0]])).tolist()
+    [3.0]
     """
+    import numpy as np
     from dask_ml.impute import SimpleImputer
 
-    statistics: FloatArray = SimpleImputer(strategy="mean").fit(array).statistics_
+    with np.errstate(invalid="ignore", over="ignore"):
+        statistics: FloatArray = SimpleImputer(strategy="mean").fit(array).statistics_
     return statistics
 
 
@@ -81,12 +54,18 @@ def fit_scales(array: Any) -> tuple[FloatArray, FloatArray]:  # noqa: ANN401 - d
     -------
     mean, variance : numpy.ndarray
         Of what is not missing, ddof 0. Its ``scale_`` is not given: see `choose_scales`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> [found.tolist() for found in fit_scales(da.array([[1.0], [3.0]]))]
+    [[2.0], [1.0]]
     """
     import numpy as np
     from dask_ml.preprocessing import StandardScaler
 
-    # A column without any value is refused by its name later.
-    with np.errstate(invalid="ignore"):
+    # A column without any value, or too large for a variance, is refused by its name later.
+    with np.errstate(invalid="ignore", over="ignore"):
         fitted = StandardScaler().fit(array)
     return fitted.mean_, fitted.var_
 
@@ -117,8 +96,10 @@ def choose_scales(means: FloatArray, variances: FloatArray, counts: FloatArray) 
     import numpy as np
 
     eps = np.finfo(np.float64).eps
-    constant = variances <= counts * eps * variances + (counts * means * eps) ** 2
-    return np.where(constant, 1.0, np.sqrt(variances))
+    with np.errstate(over="ignore"):
+        constant = variances <= counts * eps * variances + (counts * means * eps) ** 2
+    # A variance that overflowed is not constant: it is refused by its name later.
+    return np.where(constant & np.isfinite(variances), 1.0, np.sqrt(variances))
 
 
 def list_powers(n_columns: int, degree: int) -> NDArray[np.int64]:

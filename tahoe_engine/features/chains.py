@@ -93,6 +93,12 @@ def apply_step(step: Fitted, matrix: FloatArray, where: str) -> FloatArray:
     ------
     BadDataError
         If log1p meets -1 or less, or a value grows beyond the largest number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> apply_step(Fitted("log1p", ("a",), ("log1p(a)",)), np.array([[0.0]]), "numbers").tolist()
+    [[0.0]]
     """
     import numpy as np
 

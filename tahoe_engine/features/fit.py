@@ -56,6 +56,19 @@ def fit_chains(
         If a value is infinite or has no log1p.
     StageError
         If a slice has another number of rows than was said.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tahoe_engine.config import WorkersSettings
+    >>> from tahoe_engine.features.chains import Chain
+    >>> from tahoe_engine.workers import open_computing
+    >>> chain = Chain("numbers", ("a",), (Impute(do="impute"), Standardize(do="standardize")))
+    >>> slices = [([[1.0], [np.nan]], 2), ([[5.0]], 1)]
+    >>> with open_computing(WorkersSettings(count=0), 1) as computing:
+    ...     (fitted,) = fit_chains([chain], slices, lambda piece, columns: np.array(piece), computing)
+    >>> fitted.apply(np.array([[3.0], [np.nan]])).tolist()
+    [[0.0], [0.0]]
     """
     filled = [((piece, n_rows), n_rows) for piece, n_rows in slices if n_rows]
     if not filled and any(not isinstance(step, (Log1p, Polynomial)) for chain in chains for step in chain.steps):
@@ -115,6 +128,19 @@ def fit_codes_svd(
     ------
     ConfigError
         If there is no row to fit on, or the decomposition would be too large.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tahoe_engine.config import WorkersSettings
+    >>> from tahoe_engine.features.chains import Chain
+    >>> from tahoe_engine.workers import open_computing
+    >>> chain = Chain("drug", ("drug",), (Svd(do="svd", components=1),))
+    >>> slices = [([[2.0], [2.0], [0.0]], 3)]
+    >>> with open_computing(WorkersSettings(count=0), 1) as computing:
+    ...     fitted = fit_codes_svd(chain, [3], slices, lambda piece, columns: np.array(piece), computing)
+    >>> fitted.columns, fitted.apply(np.array([[2.0], [0.0], [-1.0]])).tolist()
+    (('drug_svd1',), [[1.0], [0.0], [0.0]])
     """
     import numpy as np
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tahoe_engine.daskml import choose_scales, fit_means, fit_scales, list_powers, stack_slices
-from tahoe_engine.errors import ConfigError
+from tahoe_engine.daskml import choose_scales, fit_means, fit_scales, list_powers
+from tahoe_engine.errors import BadDataError, ConfigError
 from tahoe_engine.features.chains import Fitted
 from tahoe_engine.features.medians import fit_medians
 from tahoe_engine.features.recipe import Polynomial
 from tahoe_engine.features.steps import name_powers, require_few
 from tahoe_engine.features.svd import Triangulate, decompose_triangle, stack_triangles
+from tahoe_engine.workers import stack_slices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +92,7 @@ def fit_imputes(strategy: str, level: LoadLevel, slices: Pieces, computing: Comp
             {"fill": fills[where]},
             {"strategy": strategy, "n_imputed": n_missing[where].tolist(), "n_rows": n_rows},
         )
-        for columns, where in _share_out(level, n_missing, n_rows)
+        for columns, where in _share_out(level, n_missing, n_rows, fills)
     ]
 
 
@@ -125,7 +126,7 @@ def fit_standardizes(level: LoadLevel, slices: Pieces) -> list[Fitted]:
     scales = choose_scales(means, variances, (n_rows - n_missing).astype(np.float64))
     return [
         Fitted("standardize", columns, columns, {"mean": means[where], "scale": scales[where]}, {"n_rows": n_rows})
-        for columns, where in _share_out(level, n_missing, n_rows)
+        for columns, where in _share_out(level, n_missing, n_rows, scales)
     ]
 
 
@@ -210,17 +211,26 @@ def _count(shares: FloatArray, n_rows: int) -> NDArray[np.int64]:
     return np.rint(shares * n_rows).astype(np.int64)
 
 
-def _share_out(level: LoadLevel, n_missing: NDArray[np.int64], n_rows: int) -> list[tuple[tuple[str, ...], slice]]:
-    """Tell which columns of a level are whose; each must have a value."""
+def _share_out(
+    level: LoadLevel, n_missing: NDArray[np.int64], n_rows: int, learnt: FloatArray
+) -> list[tuple[tuple[str, ...], slice]]:
+    """Tell which columns of a level are whose; each must have a value, and nothing learnt of it is too large."""
+    import numpy as np
+
     found, start = [], 0
     for chain in level.chains:
-        columns = chain.names
-        for name, missing in zip(columns, n_missing[start : start + len(columns)].tolist(), strict=True):
+        columns, where = chain.names, slice(start, start + len(chain.names))
+        for name, missing, number in zip(columns, n_missing[where], learnt[where], strict=True):
             if missing == n_rows:
                 raise ConfigError(
                     f"block {chain.chain.name!r}: column {name!r} has no value in any of the {n_rows} training rows; "
                     "leave it out"
                 )
-        found.append((columns, slice(start, start + len(columns))))
-        start += len(columns)
+            if not np.isfinite(number):
+                raise BadDataError(
+                    f"block {chain.chain.name!r}: the values of column {name!r} are too large to be added up or "
+                    "squared; derive a smaller one, its logarithm perhaps"
+                )
+        found.append((columns, where))
+        start = where.stop
     return found

@@ -137,6 +137,11 @@ class CountDigits:
             values = matrix[:, column]
             bits = to_bits(values[~np.isnan(values)])
             for middle, prefix in enumerate(self.prefixes[:, column]):
+                if middle and prefix == self.prefixes[0, column]:
+                    # Both middle values begin alike, mostly.
+                    for counted in (digits, lows, highs):
+                        counted[1, column] = counted[0, column]
+                    continue
                 # A shift by all 64 bits is not defined.
                 found = bits if above == 64 else bits[bits >> np.uint64(above) == prefix]  # noqa: PLR2004
                 if len(found):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +94,10 @@ def digest_frame(frame: pl.DataFrame) -> str:
         hasher.update(f"{column.name}:{column.dtype}:{len(column)}:".encode())
         if column.dtype.is_numeric():
             hasher.update(column.is_null().cast(pl.UInt8).to_numpy().tobytes())
-            hasher.update(column.fill_null(0).to_numpy().tobytes())
+            hasher.update(column.fill_null(0).to_numpy().data)
         else:
-            hasher.update(json.dumps(column.cast(pl.String).to_list()).encode())
+            texts = column.cast(pl.String)
+            # How long each is, then all of them behind each other.
+            hasher.update(texts.str.len_bytes().cast(pl.Int64).fill_null(-1).to_numpy().data)
+            hasher.update((texts.str.join("").item() or "").encode())
     return hasher.hexdigest()

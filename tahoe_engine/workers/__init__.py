@@ -4,7 +4,8 @@ Units go out in a bounded window and come back as they finish. A worker process 
 that kills its process takes no other with it (measured: 4 threads a process, 4 of 6 innocent units lost).
 
 ``cluster`` starts and ends, ``supervise`` keeps alive, ``link`` listens, ``window`` hands out and blames, ``attempt``
-and ``sacrifice`` run in the workers; ``computing`` lends them to dask for a while.
+and ``sacrifice`` run in the workers; ``computing`` lends them to dask for a while, with ``graphs`` to listen, and
+``slices`` makes the arrays.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from tahoe_engine.outcomes import Outcome, Receipt, Unit, run_here
 from tahoe_engine.workers.cluster import open_link
-from tahoe_engine.workers.computing import Computing, Parcel, call_safely, open_computing
+from tahoe_engine.workers.computing import Computing, open_computing
 from tahoe_engine.workers.dask_config import count_workers, is_here
 from tahoe_engine.workers.deferred import Deferred
 from tahoe_engine.workers.died import WorkerDiedError
 from tahoe_engine.workers.gate import pass_gate
 from tahoe_engine.workers.guarded import guard_units
 from tahoe_engine.workers.interrupts import Interrupts
+from tahoe_engine.workers.slices import stack_slices
 from tahoe_engine.workers.window import Window
 
 if TYPE_CHECKING:
@@ -31,14 +33,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Computing",
     "Deferred",
-    "Parcel",
     "WorkerDiedError",
-    "call_safely",
     "count_workers",
     "guard_units",
     "is_here",
     "open_computing",
     "run_units",
+    "stack_slices",
 ]
 
 

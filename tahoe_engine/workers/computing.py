@@ -5,27 +5,23 @@ Units go out one by one (`run_units`); a reduction over thousands of slices is o
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from tahoe_engine.errors import StageError, StoppedError
-from tahoe_engine.outcomes import run_here
 from tahoe_engine.workers.cluster import open_link
 from tahoe_engine.workers.dask_config import is_here
 from tahoe_engine.workers.gate import pass_gate
+from tahoe_engine.workers.graphs import Graphs
 from tahoe_engine.workers.interrupts import Interrupts
+from tahoe_engine.workers.parcels import Parcel, call_safely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tahoe_engine.config import WorkersSettings
-    from tahoe_engine.workers.link import Link
 
 FAN_IN = 8  # partial results that are put together at once: so many are in the memory of one worker
-MAX_DEATHS = 3  # of workers during one computation, after which it is not chance any more
 
 Item = TypeVar("Item")
 Partial = TypeVar("Partial")
@@ -71,16 +67,16 @@ def open_computing(
     """
     import dask
 
+    interrupts = Interrupts()
     if is_here(settings):
-        with dask.config.set(scheduler="synchronous"):
+        with interrupts.watched(), dask.config.set(scheduler="synchronous"):
             yield Computing()
         return
-    interrupts = Interrupts()
     with interrupts.watched(), open_link(settings, max(1, n_tasks), interrupts) as link:
         if gate is not None and settings.scheduler:
             pass_gate(link, gate)
         # A function of ours, not the client itself: dask would wait for a lost worker as long as it takes.
-        with dask.config.set(scheduler=_Scheduler(link, settings).get):
+        with dask.config.set(scheduler=Graphs(link, settings)):
             yield Computing()
 
 
@@ -99,6 +95,14 @@ class Computing:
         -------
         list
             Their results, in order; what a task raises is raised.
+
+        Examples
+        --------
+        >>> from dask.delayed import delayed
+        >>> from tahoe_engine.config import WorkersSettings
+        >>> with open_computing(WorkersSettings(count=0), 2) as computing:
+        ...     computing.compute([delayed(len)("abc"), delayed(len)("a")])
+        [3, 1]
         """
         from dask.base import compute
 
@@ -147,142 +151,6 @@ class Computing:
         return result
 
 
-class Parcel:
-    """Something that dask shall hand on as it is: it looks into tuples, lists and texts for tasks.
-
-    Parameters
-    ----------
-    content : object
-        Picklable.
-    """
-
-    __slots__ = ("content",)
-
-    def __init__(self, content: object) -> None:
-        self.content: Any = content
-
-    def __reduce__(self) -> tuple[type[Parcel], tuple[object]]:
-        return Parcel, (self.content,)
-
-
-def call_safely(function: Callable[[Any], Partial], parcel: Parcel) -> Partial:
-    """Call a function in a worker; what it raises always travels.
-
-    Parameters
-    ----------
-    function : callable
-        Takes what is in the parcel.
-    parcel : Parcel
-        With its argument.
-
-    Returns
-    -------
-    object
-        What it gives.
-
-    Raises
-    ------
-    Exception
-        What it raises, or a RuntimeError that tells it.
-    """
-    outcome = run_here(function, parcel.content)
-    if outcome.error is not None:
-        raise outcome.error
-    result: Partial = outcome.receipt  # type: ignore[assignment]
-    return result
-
-
 def _call_combine(combine: Parcel, partials: list[Partial]) -> Partial:
     result: Partial = call_safely(combine.content, Parcel(partials))
     return result
-
-
-class _Scheduler:
-    """What dask calls to compute a graph; it gives up where the client would wait for ever."""
-
-    def __init__(self, link: Link, settings: WorkersSettings) -> None:
-        self._link, self._settings = link, settings
-        self._client = link._client  # noqa: SLF001 - of this package
-        self._n_deaths = 0
-
-    def get(self, graph: Any, keys: Any, **options: Any) -> Any:  # noqa: ANN401 - dask hands on whatever there is
-        from distributed.client import futures_of
-
-        self._n_deaths = 0
-        packed = self._client.get(graph, keys, sync=False, **options)
-        futures = futures_of(packed)
-        # Known to the link, so that its end does not wait for them.
-        out = self._link._futures  # noqa: SLF001 - see above
-        out.update({str(future.key): future for future in futures})
-        try:
-            results = self._gather(packed, futures)
-        except (OSError, TimeoutError, CancelledError, asyncio.CancelledError) as error:
-            # What a task raises is not mistaken for it: an OSError of a task carries its note.
-            if isinstance(error, OSError) and not _comes_from_comm(error):
-                raise
-            told = f"{type(error).__name__}: {error}"
-            raise StoppedError(f"the workers are lost ({told}); run the same command again to resume") from error
-        except (ImportError, AttributeError) as error:
-            if getattr(error, "__notes__", None):
-                raise  # of a task, which could be loaded
-            raise StageError(
-                f"a worker cannot load what it shall do ({type(error).__name__}: {error}); "
-                "install the same version there"
-            ) from error
-        for future in futures:
-            out.pop(str(future.key), None)
-        return results
-
-    def _gather(self, packed: Any, futures: list[Any]) -> Any:  # noqa: ANN401 - see above
-        from distributed import KilledWorker
-
-        while True:
-            try:
-                return self._wait(self._client._gather(packed))  # noqa: SLF001 - what `gather` awaits
-            except KilledWorker as error:
-                self._count_death(error)
-                # The rest of the graph is still there; only what died is computed again.
-                self._wait(self._client._retry(futures))  # noqa: SLF001 - likewise
-
-    def _wait(self, question: Any) -> Any:  # noqa: ANN401 - whatever was asked for
-        """Wait for a coroutine on the client's loop, and look meanwhile whether anybody is still there."""
-        asked = asyncio.run_coroutine_threadsafe(question, self._client.loop.asyncio_loop)
-        # Wakes `take` below.
-        asked.add_done_callback(lambda _: self._link._arrivals.put(("", None)))  # noqa: SLF001 - of this package
-        wait_s = self._settings.wait_s
-        try:
-            while not asked.done():
-                self._link.take()
-                if self._link.silent_s > wait_s:
-                    raise StoppedError(
-                        f"the scheduler has not answered for {wait_s} s; see to it, then run the same command again "
-                        "to resume"
-                    )
-                if self._link.deserted_s > wait_s:
-                    raise StoppedError(
-                        f"there was no worker for {wait_s} s; start workers, then run the same command again to resume"
-                    )
-        finally:
-            asked.cancel()
-        return asked.result()
-
-    def _count_death(self, error: Exception) -> None:
-        """Raise if too many workers died over one graph."""
-        self._n_deaths += 1
-        if self._n_deaths >= MAX_DEATHS:
-            raise StoppedError(
-                f"{self._n_deaths} workers died over one computation, the last with {_name_task(error)}; perhaps a "
-                f"slice needs more memory than a worker may take (workers.memory_mib={self._settings.memory_mib}): "
-                "give it more, or start fewer workers, then run the same command again to resume"
-            ) from error
-
-
-def _name_task(error: Exception) -> str:
-    task = error.args[0] if error.args else ""
-    return str(task[0] if isinstance(task, tuple) else task).partition("-")[0] or "an unknown task"
-
-
-def _comes_from_comm(error: OSError) -> bool:
-    from distributed.comm.core import CommClosedError
-
-    return isinstance(error, (CommClosedError, TimeoutError))

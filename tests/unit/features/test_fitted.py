@@ -93,7 +93,7 @@ def test_any_damage_is_noticed() -> None:
             damaged[place] ^= 1
             if name == NAME and _same_json(bytes(damaged), content):
                 continue  # a space that became another letter of no meaning
-            with pytest.raises(StageError, match="damaged|format"):
+            with pytest.raises(StageError, match=r"damaged|format"):
                 decode_chains({**files, name: bytes(damaged)})
 
 
@@ -108,9 +108,9 @@ def test_missing_foreign_and_forged_files_are_refused() -> None:
     files = encode_chains(made_chains())
     with pytest.raises(StageError, match=r"transformers.json is missing"):
         decode_chains({})
-    with pytest.raises(StageError, match=f"{PARQUET} is missing"):
+    with pytest.raises(StageError, match=r"components\.parquet is missing"):
         decode_chains({NAME: files[NAME]})
-    with pytest.raises(StageError, match="'x' belongs to no transformer|x belongs to no transformer"):
+    with pytest.raises(StageError, match="x belongs to no transformer"):
         decode_chains({**files, "x": b""})
     for content in (b"", b"[]", b"{}", b"null", b'{"sha256": 1}', b"[" * 100_000):
         with pytest.raises(StageError, match="damaged"):
