@@ -12,15 +12,16 @@ from tahoe_engine.errors import StoppedError
 from tahoe_engine.features.prepare import Prepared, prepare_design
 from tahoe_engine.features.store import encode_design
 from tahoe_engine.features.unit import FeaturesUnit, FeaturesWork, name_parts, write_unit
-from tahoe_engine.run import Ledger, begin_stage, describe_build, hold_back
+from tahoe_engine.run import Ledger, begin_stage, hold_back
 from tahoe_engine.run.manifest import digest_of
-from tahoe_engine.workers import WorkerDiedError, guard_units, run_units
+from tahoe_engine.workers import WorkerDiedError, guard_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tahoe_engine.features.plan import FeaturesPlan
     from tahoe_engine.run import Journal, Layout
+    from tahoe_engine.workers import Computing
 
 # Whose functions the numbers come from, to the last bit.
 PACKAGES = ("dask", "dask-ml", "numpy", "polars", "scikit-learn", "scipy")
@@ -78,11 +79,13 @@ class Launch:
         self._key = begin_stage(layout, journal, plan.stage, self.semantic, inputs)
         self._units: list[FeaturesUnit] = []
 
-    def fit(self, tell: Callable[[Progress], None]) -> None:
+    def fit(self, computing: Computing, tell: Callable[[Progress], None]) -> None:
         """Split the rows and fit what is fitted, then look at what is finished.
 
         Parameters
         ----------
+        computing : Computing
+            Who computes.
         tell : callable
             Called with a `Progress` after each pass over the table.
 
@@ -94,7 +97,7 @@ class Launch:
             If workers are lost for now.
         """
         plan, layout = self.plan, self.layout
-        self.prepared = prepare_design(plan, layout, tell)
+        self.prepared = prepare_design(plan, layout, computing, tell)
         self.files = encode_design(self.prepared)
         fitted = digest_of({name: content.hex() for name, content in self.files.items()})
         work = FeaturesWork(
@@ -126,11 +129,13 @@ class Launch:
         """Take finished parts out of sight: they are refused. A later launch brings them back."""
         hold_back(self.layout, self._journal, self.plan.stage)
 
-    def run_missing(self, tell: Callable[[Progress], None]) -> tuple[int, int]:
+    def run_missing(self, computing: Computing, tell: Callable[[Progress], None]) -> tuple[int, int]:
         """Run the units that are missing, and record each part.
 
         Parameters
         ----------
+        computing : Computing
+            Who computes.
         tell : callable
             Called with a `Progress` after each unit.
 
@@ -153,11 +158,9 @@ class Launch:
         settings = self.plan.settings.workers
         stored, dense = self.plan.count_columns()
         slack_s = max(unit.piece.n_rows for unit in units) * (stored + dense) / VALUES_A_SECOND
-        outcomes = run_units(
+        outcomes = computing.run_units(
             guard_units(write_unit, self.ledger, lambda unit: list(unit.keys), settings, slack_s=slack_s),
             units,
-            settings,
-            gate=describe_build,
             slack_s=slack_s,
             on_drain=lambda n: tell(Progress("draining", 0, n)),
         )

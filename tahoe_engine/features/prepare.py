@@ -18,8 +18,6 @@ from tahoe_engine.features.share import decide_split
 from tahoe_engine.features.statistics import decide_statistics, merge_statistics
 from tahoe_engine.features.sums import merge_sums
 from tahoe_engine.features.targets import decide_baselines
-from tahoe_engine.run import describe_build
-from tahoe_engine.workers import open_computing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,7 +69,9 @@ class Prepared:
     warnings: list[str] = field(default_factory=list)
 
 
-def prepare_design(plan: FeaturesPlan, layout: Layout, tell: Callable[[Progress], None]) -> Prepared:
+def prepare_design(
+    plan: FeaturesPlan, layout: Layout, computing: Computing, tell: Callable[[Progress], None]
+) -> Prepared:
     """Split the rows of a table and fit what a recipe fits.
 
     Parameters
@@ -80,6 +80,8 @@ def prepare_design(plan: FeaturesPlan, layout: Layout, tell: Callable[[Progress]
         What is to be done.
     layout : Layout
         The run.
+    computing : Computing
+        Who computes.
     tell : callable
         Called with a `Progress` after each pass.
 
@@ -97,17 +99,14 @@ def prepare_design(plan: FeaturesPlan, layout: Layout, tell: Callable[[Progress]
     StoppedError
         If workers are lost for now.
     """
-    slices = plan.table.slices
-    settings = plan.settings.workers
-    with open_computing(settings, len(slices), gate=describe_build) as computing:
-        passes = _Passes(plan, computing, tell)
-        counted, reader = passes.count()
-        split = passes.split(counted, reader)
-        design = Design(plan.recipe, plan.table.ids, split, root=str(layout.root.absolute()))
-        faced: Faced = passes.reduce(Facing(reader, design), merge_faced)
-        baselines = passes.decide_baselines(faced, reader, design)
-        design = replace(design, baselines=baselines, levels=_decide_levels(plan, faced))
-        design = passes.fit(design, reader, faced)
+    passes = _Passes(plan, computing, tell)
+    counted, reader = passes.count()
+    split = passes.split(counted, reader)
+    design = Design(plan.recipe, plan.table.ids, split, root=str(layout.root.absolute()))
+    faced: Faced = passes.reduce(Facing(reader, design), merge_faced)
+    baselines = passes.decide_baselines(faced, reader, design)
+    design = replace(design, baselines=baselines, levels=_decide_levels(plan, faced))
+    design = passes.fit(design, reader, faced)
     kept = sum(counted.kept.values())
     made = sum(rows for one in faced.n_rows.values() for rows in one.values())
     filtered = {"keep": counted.rows["keep"], "where": counted.rows["where"]}

@@ -11,7 +11,8 @@ from tahoe_engine.features.launch import Launch
 from tahoe_engine.features.plan import plan_features
 from tahoe_engine.features.publish import publish
 from tahoe_engine.features.report import FeaturesReport
-from tahoe_engine.run import Journal, open_run, require_free, set_aside_stages
+from tahoe_engine.run import Journal, describe_build, open_run, require_free, set_aside_stages
+from tahoe_engine.workers import open_computing
 
 if TYPE_CHECKING:
     import os
@@ -104,10 +105,12 @@ def make_features(  # noqa: PLR0913 - the keywords are the options of the comman
             set_aside_stages(layout, plan.stage, [plan.stage])
         with Journal(layout, plan.stage) as journal:
             launch = Launch(plan, layout, journal)
-            launch.fit(tell)
-            found = len(launch.ledger.receipts)
-            plan.require_fit(done=found / max(1, found + len(launch.ledger.missing())))
-            rows, done = launch.run_missing(tell)
+            n_slices = len(plan.table.slices)
+            with open_computing(settings.workers, n_slices, gate=describe_build) as computing:
+                launch.fit(computing, tell)
+                found = len(launch.ledger.receipts)
+                plan.require_fit(done=found / max(1, found + len(launch.ledger.missing())))
+                rows, done = launch.run_missing(computing, tell)
             launch.sync()
             leaks = guard_features(launch)
             if leaks and not settings.features.allow_leaks:

@@ -63,7 +63,7 @@ def encode_frame(frame: pl.DataFrame) -> bytes:
         The same for the same values, by one version of Polars.
     """
     content = io.BytesIO()
-    frame.write_parquet(content, compression="zstd", compression_level=3, row_group_size=GROUP_ROWS)
+    frame.write_parquet(content, compression="zstd", compression_level=1, row_group_size=GROUP_ROWS)
     return content.getvalue()
 
 

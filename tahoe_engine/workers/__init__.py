@@ -10,20 +10,15 @@ and ``sacrifice`` run in the workers; ``computing`` lends them to dask for a whi
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
-from tahoe_engine.outcomes import Outcome, Receipt, Unit, run_here
-from tahoe_engine.workers.cluster import open_link
-from tahoe_engine.workers.computing import Computing, open_computing
+from tahoe_engine.outcomes import Outcome, Receipt, Unit
+from tahoe_engine.workers.computing import Computing, open_computing, open_workers
 from tahoe_engine.workers.dask_config import count_workers, is_here
 from tahoe_engine.workers.deferred import Deferred
 from tahoe_engine.workers.died import WorkerDiedError
-from tahoe_engine.workers.gate import pass_gate
 from tahoe_engine.workers.guarded import guard_units
-from tahoe_engine.workers.interrupts import Interrupts
 from tahoe_engine.workers.slices import stack_slices
-from tahoe_engine.workers.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -88,31 +83,5 @@ def run_units(  # noqa: PLR0913 - the keywords are what a stage may leave out
     """
     if not units:
         return
-    interrupts = Interrupts()
-    with interrupts.watched():
-        if is_here(settings):
-            yield from _run_in_turn(function, units, on_drain, interrupts)
-            return
-        with open_link(settings, len(units), interrupts) as link:
-            passed = (gate, pass_gate(link, gate)) if gate is not None and settings.scheduler else None
-            interrupts.patient = True
-            window = Window(link, function, units, settings, slack_s, on_drain, passed, interrupts)
-            with closing(window.run()) as outcomes:
-                yield from outcomes
-        interrupts.check()
-
-
-def _run_in_turn(
-    function: Callable[[Unit], Receipt],
-    units: Sequence[Unit],
-    on_drain: Callable[[int], object] | None,
-    interrupts: Interrupts,
-) -> Generator[tuple[Unit, Outcome[Receipt]]]:
-    """Run the units in this process, one after the other."""
-    interrupts.patient = True
-    for unit in units:
-        # Here no code of ours is under way that could be interrupted in the middle of a line.
-        with interrupts.telling(None if on_drain is None else lambda: on_drain(1)):
-            outcome = run_here(function, unit)
-        yield unit, outcome
-        interrupts.check()
+    with open_workers(settings, len(units), gate=gate) as computing:
+        yield from computing.run_units(function, units, slack_s=slack_s, on_drain=on_drain)

@@ -5,21 +5,24 @@ Units go out one by one (`run_units`); a reduction over thousands of slices is o
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
+from tahoe_engine.outcomes import Outcome, Receipt, Unit, run_here
 from tahoe_engine.workers.cluster import open_link
 from tahoe_engine.workers.dask_config import is_here
 from tahoe_engine.workers.gate import pass_gate
 from tahoe_engine.workers.graphs import Graphs
 from tahoe_engine.workers.interrupts import Interrupts
 from tahoe_engine.workers.parcels import Parcel, call_safely
+from tahoe_engine.workers.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from tahoe_engine.config import WorkersSettings
+    from tahoe_engine.workers.link import Link
 
 FAN_IN = 8  # partial results that are put together at once: so many are in the memory of one worker
 
@@ -31,7 +34,7 @@ Partial = TypeVar("Partial")
 def open_computing(
     settings: WorkersSettings, n_tasks: int, *, gate: Callable[[], object] | None = None
 ) -> Iterator[Computing]:
-    """Let dask compute on our workers while the block runs.
+    """Hold workers, for units and for what dask computes, while the block runs.
 
     Parameters
     ----------
@@ -65,23 +68,118 @@ def open_computing(
     ...     computing.reduce(len, max, ["a", "abc", "ab"])
     3
     """
-    import dask
+    with open_workers(settings, n_tasks, gate=gate) as computing, computing.serving():
+        yield computing
 
+
+@contextmanager
+def open_workers(
+    settings: WorkersSettings, n_tasks: int, *, gate: Callable[[], object] | None = None
+) -> Iterator[Computing]:
+    """Hold workers for units while the block runs; what dask computes is not their business.
+
+    Parameters
+    ----------
+    settings, n_tasks, gate
+        As in `open_computing`.
+
+    Yields
+    ------
+    Computing
+        For its `run_units`.
+
+    Raises
+    ------
+    StoppedError, StageError, ConfigError, KeyboardInterrupt
+        As there.
+    """
     interrupts = Interrupts()
-    if is_here(settings):
-        with interrupts.watched(), dask.config.set(scheduler="synchronous"):
-            yield Computing()
-        return
-    with interrupts.watched(), open_link(settings, max(1, n_tasks), interrupts) as link:
-        if gate is not None and settings.scheduler:
-            pass_gate(link, gate)
-        # A function of ours, not the client itself: dask would wait for a lost worker as long as it takes.
-        with dask.config.set(scheduler=Graphs(link, settings)):
-            yield Computing()
+    with interrupts.watched():
+        if is_here(settings):
+            yield Computing(settings, interrupts)
+        else:
+            with open_link(settings, max(1, n_tasks), interrupts) as link:
+                passed = (gate, pass_gate(link, gate)) if gate is not None and settings.scheduler else None
+                yield Computing(settings, interrupts, link, passed)
+        interrupts.check()
 
 
 class Computing:
-    """Who computes; made by `open_computing`."""
+    """Who computes; made by `open_computing`.
+
+    Parameters
+    ----------
+    settings : WorkersSettings
+        How many processes, or which scheduler.
+    interrupts : Interrupts
+        Watched.
+    link : Link, optional
+        To workers; without it this process computes.
+    passed : tuple of (callable, object), optional
+        The gate, and what it gave here.
+    """
+
+    def __init__(
+        self,
+        settings: WorkersSettings,
+        interrupts: Interrupts,
+        link: Link | None = None,
+        passed: tuple[Callable[[], object], object] | None = None,
+    ) -> None:
+        self._settings, self._interrupts, self._link, self._passed = settings, interrupts, link, passed
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Let dask compute on these workers while the block runs, also where it is not asked by us."""
+        import dask
+
+        # A function of ours, not the client itself: dask would wait for a lost worker as long as it takes.
+        scheduler = "synchronous" if self._link is None else Graphs(self._link, self._settings)
+        with dask.config.set(scheduler=scheduler):
+            yield
+
+    def run_units(
+        self,
+        function: Callable[[Unit], Receipt],
+        units: Sequence[Unit],
+        *,
+        slack_s: float = 0.0,
+        on_drain: Callable[[int], object] | None = None,
+    ) -> Generator[tuple[Unit, Outcome[Receipt]]]:
+        """Run a function over units of work and yield each as it completes; see `tahoe_engine.workers.run_units`.
+
+        Parameters
+        ----------
+        function, units, slack_s, on_drain
+            As there.
+
+        Yields
+        ------
+        unit, Outcome
+            Each unit once.
+        """
+        # From here on the first request to stop lets end what is under way.
+        self._interrupts.patient = True
+        if self._link is None:
+            yield from self._run_in_turn(function, units, on_drain)
+            return
+        window = Window(self._link, function, units, self._settings, slack_s, on_drain, self._passed, self._interrupts)
+        with closing(window.run()) as outcomes:
+            yield from outcomes
+
+    def _run_in_turn(
+        self,
+        function: Callable[[Unit], Receipt],
+        units: Sequence[Unit],
+        on_drain: Callable[[int], object] | None,
+    ) -> Generator[tuple[Unit, Outcome[Receipt]]]:
+        """Run the units in this process, one after the other."""
+        for unit in units:
+            # Here no code of ours is under way that could be interrupted in the middle of a line.
+            with self._interrupts.telling(None if on_drain is None else lambda: on_drain(1)):
+                outcome = run_here(function, unit)
+            yield unit, outcome
+            self._interrupts.check()
 
     def compute(self, tasks: Sequence[Any]) -> list[Any]:
         """Compute tasks.
