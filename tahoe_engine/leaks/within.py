@@ -119,7 +119,7 @@ def _look_at_orders(values: Floats, y: Floats, places: Codes, starts: Codes) -> 
     import numpy as np
 
     with np.errstate(invalid="ignore"):
-        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+        low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
         scaled = (values - low) / np.where(high > low, 2 * (high - low), 1.0)
     order = np.argsort(scaled + places[:, None], axis=0, kind="stable")
     x, target = np.take_along_axis(values, order, axis=0), y[order]
