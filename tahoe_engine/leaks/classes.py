@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BINARY: Final = 2
 FEW: Final = 8  # a class, or its rest, of fewer rows may well stand at the end of an honest column
+PAIRS: Final = 200  # of a row of either: among fewer a strong effect may well have none in disorder
 MOST_CLASSES: Final = 1000
 
 
@@ -75,7 +76,7 @@ def _judge(  # noqa: PLR0913 -- a column, of values or of gaps
             continue
         n_one, n_rest = int(counts[one]), int(x.size - counts[one])
         luck = -count_deals([n_one, n_rest])
-        if min(n_one, n_rest) >= FEW and not is_luck(luck, n_tried):
+        if min(n_one, n_rest) >= FEW and n_one * n_rest >= PAIRS and not is_luck(luck, n_tried):
             apart.append((int(one), 1.0 if above else 0.0, n_one, n_rest, luck))
     if not apart:
         return None

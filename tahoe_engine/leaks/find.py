@@ -82,10 +82,31 @@ def find_leaks(
     """
     table = read_frame(frame)
     check_column(target, table, "target")
+    if table[target].dtype.is_nested() or str(table[target].dtype) == "Object":
+        raise ConfigError(
+            f"the target {target!r} is a column of {table[target].dtype}; give numbers, text or truth values"
+        )
     if max_rows is not None and max_rows < 1:
         raise ConfigError(f"max_rows is {max_rows}; look at one row at least, or write None for all")
     side = read_side(split, table)
     table, by = _name_groups(table, groups)
+    import numpy as np
+
+    with np.errstate(all="ignore"):  # what overflows or has no value compares as no finding
+        found = _find(table, target, split, side, by, max_rows)
+    kinds = list(KINDS)
+    places = {name: place for place, name in enumerate(table.columns)}
+    return sorted(found, key=lambda leak: (kinds.index(leak.kind), places.get(leak.column, -1)))
+
+
+def _find(  # noqa: PLR0913, PLR0917 -- what find_leaks was asked, read
+    table: pl.DataFrame,
+    target: str,
+    split: object,
+    side: Codes | None,
+    by: list[str],
+    max_rows: int | None,
+) -> list[Leak]:
     found: list[Leak] = []
     if side is not None and by:
         found += find_straddling(_count_groups(table, by, side), by)
@@ -110,9 +131,7 @@ def find_leaks(
     if side is not None:
         found += find_fitted_on_test(table, side, names)
         found += find_repeated_rows(table, side, [*names, target])
-    kinds = list(KINDS)
-    places = {name: place for place, name in enumerate(table.columns)}
-    return sorted(found, key=lambda leak: (kinds.index(leak.kind), places.get(leak.column, -1)))
+    return found
 
 
 def _find_identities(sheet: Sheet, strata: Sequence[Stratum]) -> list[Leak]:

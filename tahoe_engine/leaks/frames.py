@@ -65,7 +65,8 @@ def _as_series(name: str, column: Any) -> pl.Series:  # noqa: ANN401 -- of panda
         values = column.to_numpy()
         if isinstance(values, np.ndarray) and values.dtype != np.float16 and values.dtype.kind in "biuf":
             return pl.Series(name, values)
-    values = [None if value is None or value != value else value for value in column.tolist()]  # noqa: PLR0124 -- NaN
+    gaps = column.isna().tolist()
+    values = [None if gap else value for gap, value in zip(gaps, column.tolist(), strict=True)]
     try:
         return pl.Series(name, values)
     except (TypeError, pl.exceptions.PolarsError):

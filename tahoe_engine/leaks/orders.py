@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TELLING: Final = 500  # rows that are enough to see that a column has another order than the target
 BINARY: Final = 2
+PAIRS: Final = 300  # that a finding must rest on
+HALF: Final = 0.5  # of the cuts: those of rounded values in the tails have few rows
 FEW_CUTS: Final = 20
 NEAR: Final = 20  # rows on either side of a cut
 SPARSE: Final = 3.0  # times the usual distance of neighbours: beyond, the cut is in a tail or a gap
@@ -90,7 +92,9 @@ def _judge_order(sheet: Sheet, column: Column, target: Column, orders: float) ->
         if not order_rows(x, y):
             continue
         x_codes, y_codes = round_values(x), round_values(y)
-        if not tells_the_other(x_codes, y_codes) or not cuts_dense(x_codes, y):
+        if not tells_the_other(x_codes, y_codes) or not cuts_dense(x_codes, y, 1.0 if orders else HALF):
+            return None
+        if count_pairs(x_codes, y_codes) < PAIRS:
             return None
         luck = count_orders(x_codes, y_codes) - count_deals(count_values(y_codes))
         if is_luck(luck + orders, 2 * len(sheet.columns)):
@@ -135,7 +139,7 @@ def tells_the_other(x: Codes, y: Codes) -> bool:
     return bool(pairs == np.unique(x).size or pairs == np.unique(y).size)
 
 
-def cuts_dense(x: Codes, y: Floats) -> bool:
+def cuts_dense(x: Codes, y: Floats, share: float = HALF) -> bool:
     """Whether the few values of x cut the target where it has many rows: a strong honest effect leaves a gap there."""
     import numpy as np
 
@@ -150,7 +154,22 @@ def cuts_dense(x: Codes, y: Floats) -> bool:
             continue
         wide, narrow = (float(ordered[cut + near - 1] - ordered[cut - near]) for near in (NEAR, NEAR // 4))
         dense += wide <= SPARSE * usual * 2 * NEAR and narrow <= EVEN * wide
-    return bool(dense >= max(1, (values.size - 1) / 2))
+    return bool(dense >= max(1, share * (values.size - 1)))
+
+
+def count_pairs(x: Codes, y: Codes) -> int:
+    """Count the pairs of rows that differ in both, where one of the two is a function of the other.
+
+    A strong honest effect (correlation 0.99) has one discordant pair in 20: among few pairs it may have none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> count_pairs(np.array([1, 2, 3, 4]), np.array([1, 1, 2, 2]))
+    4
+    """
+    tied = [int((counts * (counts - 1) // 2).sum()) for counts in (count_values(x), count_values(y))]
+    return x.size * (x.size - 1) // 2 - max(tied)
 
 
 def count_orders(x: Codes, y: Codes) -> float:

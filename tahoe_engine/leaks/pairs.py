@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ENOUGH: Final = 5
 TWO: Final = 2
 GLANCE: Final = 64  # rows that most pairs are told apart by
-LIKELY: Final = 0.9  # correlation from which on a pair is looked at, missing values counted as the mean
+LIKELY: Final = 0.9  # correlation from which on a pair is looked at
 MOST_PAIRS: Final = 20_000
 
 
@@ -108,7 +108,7 @@ def list_likely_pairs(rows: Sequence[Floats], least: float) -> Iterator[tuple[in
     rows : sequence of numpy.ndarray
         Columns, NaN where there is no value.
     least : float
-        Absolute correlation from which on, with the mean in place of missing values.
+        Absolute correlation from which on, over the rows that both have.
 
     Yields
     ------
@@ -130,13 +130,18 @@ def list_likely_pairs(rows: Sequence[Floats], least: float) -> Iterator[tuple[in
     if matrix.shape[1] > 4000:  # noqa: PLR2004 -- enough to see a correlation; each pair is looked at in full later
         some = np.random.default_rng(0).permutation(matrix.shape[1])[:4000]
         matrix, known = matrix[:, some], known[:, some]
-    shares = known.sum(axis=1, keepdims=True)
-    means = np.where(known, matrix, 0.0).sum(axis=1, keepdims=True) / np.maximum(shares, 1)
-    centred = np.where(known, matrix - means, 0.0)
-    # Where both are known the correlation is that of what is left of each.
-    norms = np.sqrt((centred**2) @ known.T.astype(float))
+    number = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    filled = np.where(known, matrix, 0.0)
+    filled = np.where(known, matrix - filled.sum(axis=1, keepdims=True) / number, 0.0)
+    scale = np.sqrt((filled**2).sum(axis=1, keepdims=True) / number)
+    filled /= np.where(scale > 0, scale, 1.0)
+    # Sums over the rows that both columns have: what is missing may have been the largest values.
+    there = known.astype(np.float64)
+    both, sums, squares = there @ there.T, filled @ there.T, (filled**2) @ there.T
     with np.errstate(invalid="ignore", divide="ignore"):
-        likeness = np.nan_to_num(np.abs((centred @ centred.T) / (norms * norms.T)))
+        spreads = squares - sums**2 / both
+        likeness = np.abs(filled @ filled.T - sums * sums.T / both) / np.sqrt(spreads * spreads.T)
+    likeness = np.where(np.isfinite(likeness), likeness, 0.0)
     first, second = np.nonzero(np.triu(likeness >= least, 1))
     order = np.argsort(-likeness[first, second], kind="stable")[:MOST_PAIRS]
     yield from zip(first[order].tolist(), second[order].tolist(), strict=True)

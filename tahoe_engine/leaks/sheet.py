@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int64]
 
 MANY_CLASSES: Final = 20  # whole numbers with no more values than this are classes, too
+HUGE: Final = 1e100  # no measurement: counts as missing, so that squares stay finite
 SEED: Final = 20_240_817  # of the sample of rows: any, but always the same
 
 
@@ -123,7 +124,7 @@ def read_sheet(
     n_rows = frame.height
     told = frame[target].is_not_null()
     if frame[target].dtype.is_float():
-        told &= frame[target].is_finite().fill_null(value=False)
+        told &= (frame[target].abs() < HUGE).fill_null(value=False) & frame[target].is_finite().fill_null(value=False)
     rows = np.flatnonzero(told.to_numpy())
     if max_rows is not None and rows.size > max_rows:
         rows = np.sort(np.random.default_rng(SEED).permutation(rows)[:max_rows])
@@ -170,7 +171,7 @@ def read_numbers(series: pl.Series, *, parse: bool = True) -> Column | None:
     Returns
     -------
     Column or None
-        NaN for what is missing or not finite.
+        NaN for what is missing, not finite or beyond 1e100.
 
     Examples
     --------
@@ -192,7 +193,7 @@ def read_numbers(series: pl.Series, *, parse: bool = True) -> Column | None:
     if dtype.is_temporal():
         series = series.to_physical()
     values = series.cast(pl.Float64).to_numpy().astype(np.float64)
-    values[~np.isfinite(values)] = np.nan
+    values[~(np.abs(values) < HUGE)] = np.nan
     known = values[~np.isnan(values)]
     n_distinct = int(pl.Series(known).n_unique()) if known.size else 0
     return Column(series.name, values, find_step(known), n_distinct)

@@ -180,6 +180,8 @@ def _bound_hits(y: Floats, sizes: Codes) -> Floats:
     values = np.unique(y[:: max(1, y.size // 5000)])
     if values.size > MOST_CLASSES:
         return np.full(sizes.size, -6.0)
+    if values.size == 1:
+        return np.zeros(sizes.size)
     step = float(np.diff(values).min())
     scale = np.maximum(2 * np.pi * sizes * float(y.var()) / step**2, 1.0)
     chances: Floats = -0.5 * np.log10(scale)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LOOK: Final = 60  # levels that are looked at first, ...
 LOOK_ROWS: Final = 24  # ... with so many rows each
 ALMOST: Final = 1e-4  # share of the variance that a first look may leave
+PAIRS: Final = 2000  # within levels, that a finding of order must rest on: many small levels are easily in order
 ENOUGH: Final = 4  # rows a level from which on a line of its own is no matter of course
 TOLD: Final = 3  # levels whose numbers stand in the evidence
 
@@ -118,7 +119,7 @@ def _look_at_orders(values: Floats, y: Floats, places: Codes, starts: Codes) -> 
     import numpy as np
 
     with np.errstate(invalid="ignore"):
-        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+        low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
         scaled = (values - low) / np.where(high > low, 2 * (high - low), 1.0)
     order = np.argsort(scaled + places[:, None], axis=0, kind="stable")
     x, target = np.take_along_axis(values, order, axis=0), y[order]
@@ -202,7 +203,7 @@ def _judge_orders(sheet: Sheet, column: Column, y: Floats, stratum: Stratum, n_t
 
     rows = np.flatnonzero(column.known & (stratum.codes >= 0))
     rows = rows[np.argsort(stratum.codes[rows], kind="stable")]
-    luck, n_levels, n_dense, n_down = 0.0, 0, 0, 0
+    luck, n_levels, n_dense, n_down, n_pairs = 0.0, 0, 0, 0, 0
     for part in np.split(rows, np.flatnonzero(np.diff(stratum.codes[rows])) + 1):
         x, target = column.data[part], y[part]
         x_codes, y_codes = round_values(x), round_values(target)
@@ -216,10 +217,11 @@ def _judge_orders(sheet: Sheet, column: Column, y: Floats, stratum: Stratum, n_t
             return None
         n_levels += 1
         n_down += not up
+        n_pairs += orders.count_pairs(x_codes, y_codes)
         n_dense += orders.cuts_dense(signed, target)
         deals = count_deals(count_values(y_codes))
         luck += min(0.0, float(np.log10(2)) + orders.count_orders(signed, y_codes) - deals)
-    if not n_levels or 2 * n_dense < n_levels or is_luck(luck, n_tried):
+    if n_pairs < PAIRS or 2 * n_dense < n_levels or is_luck(luck, n_tried):
         return None
     falls = f" (falling in {n_down:,})" if n_down else ""
     says = (

@@ -185,3 +185,38 @@ def test_a_long_table_is_looked_at_by_a_sample_that_is_said(random: np.random.Ge
 @pytest.mark.parametrize("empty", [pl.DataFrame({"x": [], "y": []}), pl.DataFrame({"x": [1.0], "y": [None]})])
 def test_a_table_without_rows_has_no_leaks(empty: pl.DataFrame) -> None:
     assert find_leaks(empty, "y") == []
+
+
+def test_a_copy_without_the_large_values_is_a_duplicate(noise: pl.DataFrame, random: np.random.Generator) -> None:
+    table = noise.with_columns(
+        pl.Series("y", random.normal(size=ROWS)), cut=pl.when(pl.col("x1") < 0).then(pl.col("x1"))
+    )
+    assert tell(find_leaks(table, "y")) == {("cut", "duplicate")}
+
+
+def test_the_target_in_bins_is_told_and_a_strong_effect_is_not(
+    noise: pl.DataFrame, random: np.random.Generator
+) -> None:
+    y = random.normal(size=ROWS)
+    bins = np.digitize(y, [-1.0, 0.0, 1.0])
+    table = noise.with_columns(
+        *(pl.Series(f"bin{one}", (bins == one).astype(float)) for one in range(4)), pl.Series("y", y)
+    )
+    assert tell(find_leaks(table, "y")) == {("bin0", "monotone")}
+    drug = random.integers(0, 4, ROWS)
+    table = noise.with_columns(
+        *(pl.Series(f"drug{one}", (drug == one).astype(float)) for one in range(4)), pl.Series("y", y + 20 * drug)
+    )
+    assert find_leaks(table, "y") == []
+
+
+def test_a_treatment_that_moves_every_row_is_honest(noise: pl.DataFrame, random: np.random.Generator) -> None:
+    treated = random.random(ROWS) < 0.3
+    table = noise.with_columns(pl.Series("treated", treated), pl.Series("y", random.normal(size=ROWS) + 12 * treated))
+    assert find_leaks(table, "y") == []
+
+
+@pytest.mark.parametrize("dtype", [pl.List(pl.Int64), pl.Object])
+def test_a_target_that_is_no_value_is_refused(noise: pl.DataFrame, dtype: Any) -> None:
+    with pytest.raises(ConfigError, match="give numbers, text or truth values"):
+        find_leaks(noise.with_columns(pl.Series("y", [[1]] * ROWS, dtype=dtype)), "y")
