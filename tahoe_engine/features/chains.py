@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tahoe_engine.features.recipe import Step
+    from tahoe_engine.features.blocks import Step
 
     FloatArray = NDArray[np.float64]
 

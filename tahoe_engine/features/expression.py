@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from tahoe_engine.features.blocks import Expression
     from tahoe_engine.features.design import Design
-    from tahoe_engine.features.recipe import Expression
     from tahoe_engine.source import Recorded
 
 TARGET: Final = 1e4  # counts per ten thousand

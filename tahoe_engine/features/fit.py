@@ -10,18 +10,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ConfigError
+from tahoe_engine.features.blocks import Impute, Log1p, Polynomial, Standardize, Svd
 from tahoe_engine.features.chains import Fitted, FittedChain
 from tahoe_engine.features.codes import CountPairs, add_pairs, decompose_pairs, require_room
 from tahoe_engine.features.kinds import fit_imputes, fit_standardizes, fit_svds, make_step, tell_svd
 from tahoe_engine.features.loading import LoadLevel
-from tahoe_engine.features.recipe import Impute, Log1p, Polynomial, Standardize, Svd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tahoe_engine.features.blocks import Step
     from tahoe_engine.features.chains import Chain
     from tahoe_engine.features.loading import Load, Pieces
-    from tahoe_engine.features.recipe import Step
     from tahoe_engine.workers import Computing
 
 NO_ROWS = "there is no training row to fit the features on; see rows and split of the recipe"

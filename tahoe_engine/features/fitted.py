@@ -161,7 +161,7 @@ def _encode_array(array: NDArray[Any], file: str, files: dict[str, bytes]) -> di
 def _decode_chain(told: dict[str, Any], files: Mapping[str, bytes], used: set[str]) -> FittedChain:
     from pydantic import TypeAdapter
 
-    from tahoe_engine.features.recipe import Step
+    from tahoe_engine.features.blocks import Step
 
     adapter: TypeAdapter[Step] = TypeAdapter(Step)
     steps = tuple(adapter.validate_python(step) for step in told["steps"])

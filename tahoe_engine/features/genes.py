@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from tahoe_engine.features.recipe import Expression
+    from tahoe_engine.features.blocks import Expression
 
 FORMAT: Final = 1
 NUMBERS: Final = ("mean", "var", "dispersions_norm")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import LeakError, escape_controls
 from tahoe_engine.features.lineage import describe_lineage
+from tahoe_engine.features.passes import list_counted
 from tahoe_engine.leaks import find_fitted_elsewhere, find_leaks, find_lineage_leaks, find_straddling
 from tahoe_engine.schema import FOLD, SPLITS
 
@@ -39,7 +40,7 @@ def guard_features(launch: Launch) -> list[tuple[str, Leak]]:
     """
     prepared, recipe = launch.prepared, launch.plan.recipe
     lineage = describe_lineage(prepared.design, prepared.reader)
-    found: list[tuple[str, Leak]] = [("", leak) for leak in find_fitted_elsewhere(prepared.provenance)]
+    found: list[tuple[str, Leak]] = [("", leak) for leak in find_fitted_elsewhere(_tell_provenance(launch))]
     found += [("", leak) for leak in find_straddling(prepared.groups, prepared.group_columns)]
     sample = read_sample(launch)
     for target in recipe.targets:
@@ -122,3 +123,12 @@ def _decode(frame: pl.DataFrame, lineage: dict[str, Any], columns: Sequence[str]
             known = dict(enumerate(levels))
             decoded.append(pl.col(name).replace_strict(known, default=None, return_dtype=pl.String))
     return frame.with_columns(decoded)
+
+
+def _tell_provenance(launch: Launch) -> dict[str, Any]:
+    """Tell of everything that was fitted on which rows it was: all are fitted on the same ones."""
+    prepared, design = launch.prepared, launch.prepared.design
+    fitted = [name for name, chain in design.chains.items() if any(step.arrays for step in chain.steps)]
+    fitted += [*design.statistics, *(name for name, _ in list_counted(design.recipe))]
+    own = {"fitted_on": prepared.provenance["fitted_on"]}
+    return {"train": prepared.provenance["train"], "transformers": dict.fromkeys(dict.fromkeys(fitted), own)}

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from tahoe_engine.daskml import choose_scales, fit_means, fit_scales, list_powers
 from tahoe_engine.errors import BadDataError, ConfigError
+from tahoe_engine.features.blocks import Polynomial
 from tahoe_engine.features.chains import Fitted
 from tahoe_engine.features.medians import fit_medians
-from tahoe_engine.features.recipe import Polynomial
 from tahoe_engine.features.steps import name_powers, require_few
 from tahoe_engine.features.svd import Triangulate, decompose_triangle, stack_triangles
 from tahoe_engine.workers import stack_slices
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tahoe_engine.features.blocks import Step
     from tahoe_engine.features.chains import FittedChain
     from tahoe_engine.features.loading import LoadLevel, Pieces
-    from tahoe_engine.features.recipe import Step
     from tahoe_engine.features.svd import Decomposition
     from tahoe_engine.workers import Computing
 

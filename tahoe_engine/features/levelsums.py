@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from tahoe_engine.features.recipe import TargetStatistics
+    from tahoe_engine.features.blocks import TargetStatistics
 
 SPLIT: Final = "split"
 ROW_KEY: Final = "row_key"

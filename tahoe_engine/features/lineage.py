@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.features.recipe import Expression, Numeric, OneHot, OneHotSvd, TargetStatistics
+from tahoe_engine.features.blocks import Expression, Numeric, OneHot, OneHotSvd, TargetStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tahoe_engine.features.blocks import Block
     from tahoe_engine.features.design import Design
-    from tahoe_engine.features.recipe import Block
     from tahoe_engine.features.rows import RowReader
 
 
@@ -54,7 +54,7 @@ def describe_lineage(design: Design, reader: RowReader) -> dict[str, Any]:
                 "sources": sorted(base if out_of_fold else base | of_targets),
                 "steps": steps,
                 "ancestor_targets": sorted(named),
-                **({"out_of_fold_of": block.of} if isinstance(block, TargetStatistics) else {}),
+                **({"out_of_fold": True} if out_of_fold else {}),
                 **more,
             }
     return {"targets": targets, "columns": columns}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tahoe_engine.features.design import (
+from tahoe_engine.features.columns import (
     columns_of_block,
     columns_of_split,
     columns_of_targets,
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from tahoe_engine.features.blocks import Block, TargetStatistics
     from tahoe_engine.features.design import Design
-    from tahoe_engine.features.recipe import Block, DeltaTarget, TargetStatistics
+    from tahoe_engine.features.recipe import DeltaTarget
     from tahoe_engine.features.rows import RowReader
     from tahoe_engine.features.share import Window
     from tahoe_engine.features.statistics import LevelSums

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import StageError
-from tahoe_engine.features.design import Design, columns_of_split, columns_of_targets
-from tahoe_engine.features.recipe import OneHot, OneHotSvd
+from tahoe_engine.features.blocks import OneHot, OneHotSvd
+from tahoe_engine.features.columns import columns_of_split, columns_of_targets
 from tahoe_engine.features.rows import CONTROL, ROW_KEY
 from tahoe_engine.features.share import KeyCounts, count_keys, merge_counts
 from tahoe_engine.features.sums import merge_sums
@@ -20,6 +20,7 @@ from tahoe_engine.schema import SAMPLE, SPLITS
 if TYPE_CHECKING:
     import polars as pl
 
+    from tahoe_engine.features.design import Design
     from tahoe_engine.features.recipe import Recipe
     from tahoe_engine.features.rows import RowReader
     from tahoe_engine.features.table import Slice

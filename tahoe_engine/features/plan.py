@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.config import Settings
 from tahoe_engine.errors import ConfigError
-from tahoe_engine.features.design import columns_of_split, columns_of_targets, needed_columns
+from tahoe_engine.features.blocks import Expression, Numeric, OneHotSvd
+from tahoe_engine.features.columns import columns_of_split, columns_of_targets, needed_columns
 from tahoe_engine.features.joined import Joins
-from tahoe_engine.features.recipe import Expression, Numeric, OneHotSvd
 from tahoe_engine.features.recipes import load_recipe
 from tahoe_engine.features.rows import OWN, RowReader
 from tahoe_engine.features.table import SLICE_ROWS, find_table

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.report import Progress
 from tahoe_engine.errors import BadDataError, ConfigError
+from tahoe_engine.features.blocks import Expression, Numeric, OneHot, OneHotSvd, Svd, TargetStatistics
 from tahoe_engine.features.chains import Chain
 from tahoe_engine.features.design import OTHER, Design
 from tahoe_engine.features.fit import fit_chains, fit_codes_svd
 from tahoe_engine.features.levels import keep_frequent, list_levels
 from tahoe_engine.features.loads import BlockLoad, FittedRows, NumberLoad, Refining, Scaling, Telling, merge_windows
 from tahoe_engine.features.passes import Counting, Facing, list_counted, merge_counted, merge_faced, name_groups
-from tahoe_engine.features.recipe import Expression, Numeric, OneHot, OneHotSvd, Svd, TargetStatistics
 from tahoe_engine.features.share import decide_split
 from tahoe_engine.features.statistics import decide_statistics, merge_statistics
 from tahoe_engine.features.sums import merge_sums

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from tahoe_engine.features.recipe import TargetStatistics
+    from tahoe_engine.features.blocks import TargetStatistics
 
 Level = tuple[str | None, ...]
 

@@ -7,11 +7,12 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import StageError
+from tahoe_engine.features.blocks import TargetStatistics
 from tahoe_engine.features.design import Design
 from tahoe_engine.features.fitted import decode_chains, encode_chains
 from tahoe_engine.features.genes import decode_genes, encode_genes
 from tahoe_engine.features.lineage import describe_lineage
-from tahoe_engine.features.recipe import Recipe, TargetStatistics
+from tahoe_engine.features.recipe import Recipe
 from tahoe_engine.features.split import Split
 from tahoe_engine.features.statistics import FittedStatistics
 from tahoe_engine.features.targets import Baselines

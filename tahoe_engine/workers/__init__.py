@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tahoe_engine.outcomes import Outcome, Receipt, Unit
 from tahoe_engine.workers.computing import Computing, open_computing, open_workers
 from tahoe_engine.workers.dask_config import count_workers, is_here
 from tahoe_engine.workers.deferred import Deferred
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from tahoe_engine.config import WorkersSettings
+    from tahoe_engine.outcomes import Outcome, Receipt, Unit
 
 __all__ = [
     "Computing",

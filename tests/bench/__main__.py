@@ -81,11 +81,16 @@ def main() -> None:
     if "contrasts" in chosen:
         report_contrasts(asked, place)
     if "features" in chosen:
-        sizes = {"rows": 20_000, "peer_rows": 2_000} if asked.smoke else {"rows": 5_000_000, "peer_rows": 500_000}
-        write_report(asked.results, "features", sizes, measure_features(place, **sizes))
+        report_features(asked, place)
     shutil.rmtree(place)
     if asked.smoke:
         print("\nEverything runs and agrees. At this size the figures themselves mean nothing.")
+
+
+def report_features(asked: argparse.Namespace, place: Path) -> None:
+    """A full recipe, beside Polars and scikit-learn."""
+    sizes = {"rows": 20_000, "peer_rows": 2_000} if asked.smoke else {"rows": 5_000_000, "peer_rows": 500_000}
+    write_report(asked.results, "features", sizes, measure_features(place, **sizes))
 
 
 def report_peers(asked: argparse.Namespace, atlas: Atlas, place: Path, only: list[str]) -> None:

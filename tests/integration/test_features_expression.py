@@ -17,9 +17,9 @@ from tahoe_engine import schema
 from tahoe_engine.cells.counts import locate_shards
 from tahoe_engine.config import Settings
 from tahoe_engine.errors import ConfigError, ShardError, SourceError, StageError
+from tahoe_engine.features.blocks import Expression
 from tahoe_engine.features.expression import list_groups, read_expression
 from tahoe_engine.features.genes import FittedGenes, choose_genes
-from tahoe_engine.features.recipe import Expression
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,10 +12,10 @@ from sklearn.decomposition import TruncatedSVD
 
 from tahoe_engine.config import WorkersSettings
 from tahoe_engine.errors import ConfigError
+from tahoe_engine.features.blocks import Svd
 from tahoe_engine.features.chains import Chain, FittedChain
 from tahoe_engine.features.fit import fit_codes_svd
 from tahoe_engine.features.fitted import decode_chains, encode_chains
-from tahoe_engine.features.recipe import Svd
 from tahoe_engine.workers import open_computing
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from made_groups import FIRST_TOKEN, Group, draw_groups, make_wells, write_groups
 from tahoe_engine import schema
 from tahoe_engine.errors import ConfigError, StageError
+from tahoe_engine.features.blocks import Expression
 from tahoe_engine.features.expression import choose_training_genes, list_groups, read_expression
 from tahoe_engine.features.genes import FittedGenes, choose_genes, decode_genes, digest_genes, encode_genes
-from tahoe_engine.features.recipe import Expression, Recipe
+from tahoe_engine.features.recipe import Recipe
 from tahoe_engine.features.split import SPLIT, Split
 from tahoe_engine.groups.pooled import PooledMoments
 

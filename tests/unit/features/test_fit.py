@@ -15,9 +15,9 @@ from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, Stand
 
 from tahoe_engine.config import WorkersSettings
 from tahoe_engine.errors import BadDataError, ConfigError, StageError
+from tahoe_engine.features.blocks import Numeric
 from tahoe_engine.features.chains import Chain, FittedChain
 from tahoe_engine.features.fit import fit_chains
-from tahoe_engine.features.recipe import Numeric
 from tahoe_engine.workers import open_computing
 
 if TYPE_CHECKING:

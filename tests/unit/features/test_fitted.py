@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tahoe_engine.errors import StageError
+from tahoe_engine.features.blocks import Impute, Log1p, Standardize, Svd
 from tahoe_engine.features.chains import Chain, Fitted, FittedChain
 from tahoe_engine.features.fitted import NAME, decode_chains, digest_fitted, encode_chains
-from tahoe_engine.features.recipe import Impute, Log1p, Standardize, Svd
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from tahoe_engine.errors import ConfigError
-from tahoe_engine.features.recipe import TargetStatistics
+from tahoe_engine.features.blocks import TargetStatistics
 from tahoe_engine.features.statistics import (
     FittedStatistics,
     collect_statistics,
