@@ -118,7 +118,7 @@ def choose_genes(root: str | Path, block: Expression, train: pl.DataFrame | Sequ
 
     Examples
     --------
-    >>> from tahoe_engine.features.recipe import Expression
+    >>> from tahoe_engine.features.blocks import Expression
     >>> choose_genes("demo/run", Expression(kind="expression", name="genes", genes=200), [0, 1, 5])  # doctest: +SKIP
     """
     import numpy as np
