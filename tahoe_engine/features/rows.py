@@ -189,7 +189,8 @@ def _read_slice(piece: Slice, table: TableParts, columns: Collection[str]) -> pl
         else:
             scanned = pl.scan_parquet(path, glob=False, hive_partitioning=False).slice(piece.first, piece.n_rows)
             frame = scanned.select(names).collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        # Bytes of a foreign file can be such that its reader gives up.
         raise BadDataError(f"{path}: cannot be read: {escape_controls(str(error))}") from error
     if frame.height != piece.n_rows:
         raise BadDataError(f"{path}: {frame.height} rows, {piece.n_rows} expected; it changed meanwhile")
