@@ -29,7 +29,7 @@ SUMMARIES: dict[str, Any] = {
 
 
 def make_cells(n_cells: int = 12, *, wells: int = 8, seed: int = 1) -> pl.DataFrame:
-    """Cells of every line in every well; the first two wells of a plate are controls. `a` lacks a value now and then."""
+    """Cells of every line in every well; the first two wells of a plate are controls, and `a` lacks some values."""
     rng = np.random.default_rng(seed)
     rows: list[tuple[Any, ...]] = []
     for p, plate in enumerate(PLATES):

@@ -76,6 +76,6 @@ def require_distinct(design: Design) -> None:
     twice = [name for name, n in Counter(named).items() if n > 1]
     if twice:
         raise ConfigError(
-            f"two columns of the features are called {escape_controls(twice[0])!r}, among ids, targets and blocks; give "
-            "a block another `prefix`, or a target another name"
+            f"two columns of the features are called {escape_controls(twice[0])!r}, among ids, targets and blocks; "
+            "give a block another `prefix`, or a target another name"
         )
