@@ -193,7 +193,7 @@ def plan_features(
     table = find_table(Layout(root), recipe, chosen.table)
     reader = RowReader(recipe, table, Joins.load(recipe, table, chosen.obs))
     named = {target.name for target in recipe.targets}
-    needed = [*columns_of_split(recipe), *columns_of_targets(recipe), *needed_columns(recipe, table.ids)]
+    needed = [*columns_of_split(recipe), *columns_of_targets(recipe), *needed_columns(recipe, table.ids), *table.key]
     require_names(recipe, needed, {*table.columns, *reader.joins.columns, *recipe.derive})
     reader.require_columns(name for name in needed if name not in OWN and name not in named)
     return FeaturesPlan(settings, name, recipe, reader, root)

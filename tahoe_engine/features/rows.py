@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import BadDataError, ConfigError, escape_controls
+from tahoe_engine.features.files import is_text, read_text
 from tahoe_engine.features.formulas import Formula, read_formula
 from tahoe_engine.features.keys import hash_texts
-from tahoe_engine.features.table import TEXT, read_text
 from tahoe_engine.schema import DRUG
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _read_slice(piece: Slice, table: TableParts, columns: Collection[str]) -> pl
             from tahoe_engine.toptable import read_top_table
 
             frame: pl.DataFrame = read_top_table(path).frame.select(names)
-        elif path.suffix in TEXT:
+        elif is_text(path):
             frame = read_text(path).select(names)
         else:
             scanned = pl.scan_parquet(path, glob=False, hive_partitioning=False).slice(piece.first, piece.n_rows)
