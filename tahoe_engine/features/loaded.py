@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ConfigError
+from tahoe_engine.features.keys import hash_texts
+from tahoe_engine.features.rows import CONTROL, KEY_SEED, ROW_KEY
 from tahoe_engine.features.store import LINEAGE, decode_design
 from tahoe_engine.run import Layout, Run, read_published, require_whole
-from tahoe_engine.schema import FEATURES, SPLITS
+from tahoe_engine.schema import BARCODE, DRUG, FEATURES, SAMPLE, SPLITS
 
 if TYPE_CHECKING:
     import os
@@ -172,16 +174,39 @@ class Features:
         -------
         polars.DataFrame
             As the parts have them, with ``split``.
+
+        Raises
+        ------
+        ConfigError
+            If a column is missing; it is named.
         """
-        return self.design.make(rows)
+        return self.design.make(self._complete(rows))
+
+    def _complete(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Add the columns of our own that can be computed of those that are there; what lacks is named."""
+        import polars as pl
+
+        needed, recipe = self.design.needed, self.design.recipe
+        own = []
+        if CONTROL in needed and CONTROL not in rows.columns:
+            drug = rows[DRUG] if DRUG in rows.columns else pl.repeat(None, rows.height, dtype=pl.String, eager=True)
+            own.append(drug.cast(pl.String).eq_missing(recipe.rows.control).alias(CONTROL))
+        key = (BARCODE, SAMPLE) if recipe.table == "cells" else recipe.key
+        if ROW_KEY in needed and ROW_KEY not in rows.columns and key and set(key) <= set(rows.columns):
+            texts = [rows[name].cast(pl.String) for name in key]
+            own.append(pl.Series(ROW_KEY, hash_texts(texts, KEY_SEED), dtype=pl.UInt64))
+        missing = [name for name in needed if name not in rows.columns and name not in {one.name for one in own}]
+        if missing:
+            raise ConfigError(f"{self.name}: rows to transform lack {', '.join(missing)}")
+        return rows.with_columns(own)
 
     def _stored(self, target: str | None) -> list[str]:
         told = self.lineage
         if target is not None and target not in told["targets"]:
             raise ConfigError(f"{self.name}: no target {target!r}; there is {', '.join(told['targets'])}")
         without = set(told["targets"][target]["without"]) if target is not None else set()
-        names = [name for name in self.manifest["columns"] if name in told["columns"]]
-        return [name for name in names if told["columns"][name]["block"] not in without]
+        # Manifests are sorted by name; the parts are not.
+        return [name for name in self.design.columns if told["columns"][name]["block"] not in without]
 
 
 def load_features(run: str | os.PathLike[str], name: str) -> Features:
