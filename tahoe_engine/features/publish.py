@@ -9,7 +9,7 @@ from tahoe_engine.run import publish_stage
 from tahoe_engine.schema import SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tahoe_engine.features.launch import Launch
     from tahoe_engine.leaks import Leak
@@ -65,10 +65,27 @@ def publish(launch: Launch, leaks: Sequence[tuple[str, Leak]]) -> dict[str, Any]
             for target, leak in leaks
         ],
         "leaks_allowed": bool(leaks),
-        "notes": prepared.warnings,
+        "notes": [*prepared.warnings, *_tell_empty(launch)],
         **table.told,
     }
     return publish_stage(launch.layout, stage, launch.files, receipts, facts)
+
+
+def _tell_empty(launch: Launch) -> Iterator[str]:
+    """Tell of splits in which a target has no value at all: nothing can be trained or tried there."""
+    stage = launch.plan.stage
+    for target in launch.plan.recipe.targets:
+        rows, missing = Counter[str](), Counter[str]()
+        for name, receipt in launch.ledger.receipts.items():
+            split = name.partition("/")[0]
+            rows[split] += receipt[stage]["rows"]
+            missing[split] += receipt["counted"].get("missing", {}).get(target.name, 0)
+        for split in SPLITS:
+            if 0 < rows[split] == missing[split]:
+                why = (
+                    "; no control cell trains in their strata, or they have no value" if target.kind == "delta" else ""
+                )
+                yield f"{split}: none of its {rows[split]:,} rows has the target {target.name!r}{why}"
 
 
 def _tell_imputed(launch: Launch) -> dict[str, int]:

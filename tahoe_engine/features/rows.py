@@ -93,7 +93,8 @@ class RowReader:
     def _refuse(self, column: str, there: list[str], difflib: Any) -> None:  # noqa: ANN401 - the module
         near = difflib.get_close_matches(column, there, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(f"there is no column {escape_controls(column)!r}; {hint}There is {', '.join(there)}")
+        listed = escape_controls(", ".join(there))
+        raise ConfigError(f"there is no column {escape_controls(column)!r}; {hint}There is {listed}")
 
     def list_base(self, wanted: Collection[str]) -> frozenset[str]:
         """Give the columns that others are made of.

@@ -189,10 +189,10 @@ def test_features_read_in_another_process_are_the_same_bits(undisturbed: Path, c
     assert done.stdout.strip().split(",") == [digest.hexdigest(), "a", "b", "a^2", "a b", "b^2"]
     # What was decided and fitted makes the parts again, from the rows of the table.
     made = read_parts(undisturbed)
-    for code in (0, 2):
+    for number in (0, 2):
         again = features.transform(cells)
-        again = again.filter(pl.col("split") == code).drop("split").sort(KEY)
-        assert again.equals(made.filter(split=schema.SPLITS[code]).drop("split"))
+        again = again.filter(pl.col("split") == number).drop("split").sort(KEY)
+        assert again.equals(made.filter(split=schema.SPLITS[number]).drop("split"))
 
 
 def test_new_cells_make_the_features_stale_and_new_ones_are_made_anew(atlas: Path, tmp_path: Path) -> None:
