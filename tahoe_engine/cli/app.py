@@ -11,7 +11,7 @@ import typer
 
 from tahoe_engine.cli import cells, check, contrasts, export, features, gc, groups, inspect, plan, run, synth, verify
 from tahoe_engine.cli.streams import Streams, flush_stdout
-from tahoe_engine.errors import TahoeError, TahoeWarning, escape_controls, hide_secrets
+from tahoe_engine.errors import LeakError, TahoeError, TahoeWarning, escape_controls, hide_secrets
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -81,7 +81,9 @@ def _run(args: list[str] | None) -> int:
             # Also what was printed before an error: else Python flushes it at its end, and complains.
             flush_stdout()
     except TahoeError as error:
-        _say(f"tahoe: {error}")
+        # A finding a line; in all other messages a line break is somebody else's.
+        for line in f"tahoe: {error}".split("\n") if isinstance(error, LeakError) else [f"tahoe: {error}"]:
+            _say(line)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
