@@ -204,7 +204,7 @@ def _is_one_of(dtype: pl.DataType, column: str, values: tuple[str, ...]) -> pl.E
 
     if dtype.is_numeric():
         try:
-            return pl.col(column).is_in([float(value) for value in values])
+            return pl.col(column).cast(pl.Float64).is_in([float(value) for value in values])
         except ValueError as error:
             raise ConfigError(f"rows.keep: {column!r} has numbers, and {values} are not all numbers") from error
     return pl.col(column).cast(pl.String).is_in(values)
