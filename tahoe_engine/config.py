@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tahoe_engine.errors import ConfigError, escape_controls
-from tahoe_engine.explain import explain_errors, tell_nearest
+from tahoe_engine.mistakes import explain_mistakes, name_nearest
 from tahoe_engine.sections import CellsSettings, Job, Settings, WorkersSettings, parse_rows
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _job_of(tree: dict[str, Any], origin: str) -> Job:
 def _merge(tree: dict[str, dict[str, Any]], more: Mapping[str, Any], origin: str) -> None:
     for section, keys in more.items():
         if not hasattr(keys, "items"):
-            raise ConfigError(f"{origin}: {section!r} is not a section; {tell_nearest(section, Settings)}")
+            raise ConfigError(f"{origin}: {section!r} is not a section; {name_nearest(section, Settings)}")
         tree.setdefault(section, {}).update(keys)
 
 
@@ -235,7 +235,7 @@ def validate(model: type[Model], tree: Mapping[str, Any], origin: str, prefix: s
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(explain_errors(model, error, origin, prefix)) from None
+        raise ConfigError("; ".join(explain_mistakes(model, error, origin, prefix))) from None
 
 
 __all__ = [
