@@ -29,7 +29,7 @@ def write(folder: Path, text: str | bytes, name: str = "mine.toml") -> str:
         ('table = "cells"', 'tabel = "cells"', "unknown setting 'tabel'; did you mean 'table'?"),
         ('table = "cells"', "rows = 3", "rows = 3: input should be a table"),
         ('table = "cells"', 'rows = {keep = ["a"]}', "rows.keep = ['a']: input should be a table"),
-        ('table = "cells"', 'rows = {keep = {plate = "plate4"}}', "rows.keep.plate = 'plate4': input should be a list"),
+        ('table = "cells"', "rows = {keep = {plate = 4}}", "rows.keep.plate = 4: input should be a list"),
         ('table = "cells"', "rows = {keep = {plate = [4]}}", "rows.keep.plate.0 = 4: input should be a valid string"),
         ('table = "cells"', "rows = {where = 3}", "rows.where = 3: input should be a valid string"),
         ('table = "cells"', "rows = {first = -1}", "rows.first = -1: input should be greater than or equal to 0"),
@@ -39,7 +39,7 @@ def write(folder: Path, text: str | bytes, name: str = "mine.toml") -> str:
         ('table = "cells"', 'joins = "drug"', "joins = 'drug': input should be a list"),
         ('table = "cells"', 'joins = ["drugs"]', "joins.0 = 'drugs': input should be 'drug', 'cell_line' or 'obs'"),
         ('table = "cells"', "fitted_on = true", "fitted_on = True: input should be 'train' or 'all'"),
-        ('by = ["sample"]', 'by = "sample"', "split.by = 'sample': input should be a list"),
+        ('by = ["sample"]', "by = 3", "split.by = 3: input should be a list"),
         ('by = ["sample"]', "by = [1]", "split.by.0 = 1: input should be a valid string"),
         ('by = ["sample"]', 'test = "some"', "split.test = 'some': input should be a valid number"),
         ('by = ["sample"]', "test = 1.0", "split.test = 1.0: input should be less than 1"),
@@ -54,30 +54,34 @@ def write(folder: Path, text: str | bytes, name: str = "mine.toml") -> str:
         (
             'kind = "numeric"',
             'kind = "numbers"',
-            "expected tags: 'numeric', 'one_hot', 'one_hot_svd', 'target_statistic",
+            "features.0: kind = 'numbers' is not known; did you mean 'numeric'? There is numeric,",
         ),
         ('kind = "delta"\n', "", "targets.0: 'kind' is missing"),
-        ('kind = "delta"', 'kind = "diff"', "expected tags: 'column', 'delta'"),
-        ('columns = ["a", "b"]', 'columns = "a"', "features.0.numeric.columns = 'a': input should be a list"),
+        ('kind = "delta"', 'kind = "diff"', "targets.0: kind = 'diff' is not known. There is column, delta"),
+        ('columns = ["a", "b"]', "columns = 3", "features.0.columns = 3: input should be a list"),
         (
             'columns = ["a", "b"]',
             "columns = []",
-            "features.0.numeric.columns = []: it is empty, and should have at least",
+            "features.0.columns = []: it is empty, and should have at least",
         ),
         (
             'columns = ["a", "b"]',
             'column = "a"',
-            "unknown setting 'features.0.numeric.column'; did you mean 'columns'?",
+            "unknown key 'features.0.column'; did you mean 'columns'?",
         ),
-        ('"standardize"', '"standardise"', "expected tags: 'impute', 'log1p', 'standardize', 'polynomial', 'svd'"),
-        ('"standardize"', "3", "features.0.numeric.steps.1 = 3: input should be a table"),
-        ('"standardize"', '"svd"', "'features.0.numeric.steps.1.svd.components' is missing"),
-        ('"standardize"', "{components = 3}", "features.0.numeric.steps.1: 'do' is missing"),
-        ('["impute", "standardize"]', '"impute"', "features.0.numeric.steps = 'impute': input should be a list"),
+        (
+            '"standardize"',
+            '"standardise"',
+            "do = 'standardise' is not known; did you mean 'standardize'? There is impute,",
+        ),
+        ('"standardize"', "3", "features.0.steps.1 = 3: input should be a table"),
+        ('"standardize"', '"svd"', "'features.0.steps.1.components' is missing"),
+        ('"standardize"', "{components = 3}", "features.0.steps.1: 'do' is missing"),
+        ('["impute", "standardize"]', '"impute"', "features.0.steps = 'impute': input should be a list"),
         (
             '["impute", "standardize"]',
             '{do = "impute"}',
-            "features.0.numeric.steps = {'do': 'impute'}: input should be",
+            "features.0.steps = {'do': 'impute'}: input should be",
         ),
         ("[[features]]", "[features]", "input should be a list"),
         ("[[targets]]", "[targets]", "input should be a list"),
@@ -85,7 +89,7 @@ def write(folder: Path, text: str | bytes, name: str = "mine.toml") -> str:
         (BLOCK, "", "'features' is missing"),
         (BLOCK, BLOCK + BLOCK, "mine.toml: the block of features 'summaries' is there twice"),
         (TARGET, TARGET + TARGET, "mine.toml: the target 'delta' is there twice"),
-        ('name = "delta"', 'name = "../delta"', "targets.0.delta.name = '../delta': string should match"),
+        ('name = "delta"', 'name = "../delta"', "targets.0.name = '../delta': string should match"),
         (TARGET, TARGET + 'without = ["sums"]\n', "target 'delta': there is no block 'sums'"),
         (RIGHT, "", "'targets' is missing"),
         (RIGHT, "a = = 3", "not valid TOML"),
@@ -109,6 +113,13 @@ def test_a_recipe_without_mistakes_is_read_and_called_as_its_file(tmp_path: Path
     assert [step.do for step in recipe.features[0].steps] == ["impute", "standardize"]  # type: ignore[union-attr]
     assert recipe.split.by == ("sample",)
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+def test_one_name_stands_for_a_list_of_one(tmp_path: Path) -> None:
+    text = RIGHT.replace('by = ["sample"]', 'by = "sample"').replace('columns = ["a", "b"]', 'columns = "a"')
+    recipe = load_recipe(write(tmp_path, text))[1]
+    assert recipe.split.by == ("sample",)
+    assert recipe.features[0].columns == ("a",)  # type: ignore[union-attr]
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
