@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +16,8 @@ from tahoe_engine.run.layout import PARTITIONED
 from tahoe_engine.workers import allowed_memory, count_workers
 
 if TYPE_CHECKING:
+    import os
+
     import polars as pl
 
 # Measured with 20,000 genes a group (limma: 559 MiB for 96 groups, 877 MiB for 480; welch: 516 MiB), rounded up.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +21,7 @@ from tahoe_engine.schema import FEATURES
 from tahoe_engine.workers import allowed_memory, count_workers
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     Source = str | os.PathLike[str] | Sequence[str]
