@@ -96,9 +96,8 @@ def show_features(run: Path) -> None:
     features = te.load_features(run, RECIPE)
     train = features.table("train").select(FEATURE_COLUMNS).collect()
     with pl.Config(tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True, float_precision=3):
-        print(
-            f"\nfeatures {RECIPE}: five training rows; with codes spread out the matrix has {len(features.columns())} columns"
-        )
+        n_columns = len(features.columns())
+        print(f"\nfeatures {RECIPE}: five training rows; with codes spread out the matrix has {n_columns} columns")
         print(train.gather_every(max(1, train.height // 5)).head(5))
 
 
