@@ -6,7 +6,6 @@ A stage is given its own section, never the whole tree.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tahoe_engine.errors import ConfigError, escape_controls
+from tahoe_engine.mistakes import explain_mistakes, name_nearest
 from tahoe_engine.sections import CellsSettings, Job, Settings, WorkersSettings, parse_rows
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 PROFILES = Path(__file__).resolve().parent / "profiles"  # in the source tree a link to config/
-SHOWN = 100  # characters of a wrong value
 MAX_SETTINGS_BYTES = 1 << 20  # a settings file of more than 1 MiB is something else
 
 
@@ -205,7 +204,7 @@ def _job_of(tree: dict[str, Any], origin: str) -> Job:
 def _merge(tree: dict[str, dict[str, Any]], more: Mapping[str, Any], origin: str) -> None:
     for section, keys in more.items():
         if not hasattr(keys, "items"):
-            raise ConfigError(f"{origin}: {section!r} is not a section; {_nearest(section, Settings)}")
+            raise ConfigError(f"{origin}: {section!r} is not a section; {name_nearest(section, Settings)}")
         tree.setdefault(section, {}).update(keys)
 
 
@@ -236,41 +235,7 @@ def validate(model: type[Model], tree: Mapping[str, Any], origin: str, prefix: s
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(model, item, origin, prefix) for item in error.errors())) from None
-
-
-def _explain(model: type[BaseModel], item: Any, origin: str, prefix: str) -> str:  # noqa: ANN401 - any JSON value
-    place = [str(part) for part in item["loc"]]
-    name = escape_controls(prefix + ".".join(place))
-    if item["type"] == "extra_forbidden":
-        return f"{origin}: unknown setting {name!r}; {_nearest('.'.join(place), model, prefix)}"
-    if item["type"] == "missing":
-        return f"{origin}: {name!r} is missing"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    given = repr(item["input"])
-    given = given if len(given) <= SHOWN else given[:SHOWN] + "…"
-    return f"{origin}: {name} = {given}: {message[:1].lower()}{message[1:]}"
-
-
-def _nearest(name: str, model: type[BaseModel], prefix: str = "") -> str:
-    keys = sorted(_all_keys(model))
-    # A name without a dot may be a section misspelt, or a key without its section.
-    known = keys if "." in name else [*model.model_fields, *keys]
-    last = name.rpartition(".")[2]
-    by_key = difflib.get_close_matches(last, [key.rpartition(".")[2] for key in known], n=1, cutoff=0.5)
-    best = [key for key in known if by_key and key.rpartition(".")[2] == by_key[0]]
-    # The same key may stand in several sections: take the one whose full name is nearest.
-    close = difflib.get_close_matches(name, best or known, n=1, cutoff=0.0)
-    return f"did you mean {prefix + close[0]!r}?"
-
-
-def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _all_keys(inner, f"{prefix}{name}.")
-        else:
-            yield prefix + name
+        raise ConfigError("; ".join(explain_mistakes(model, error, origin, prefix))) from None
 
 
 __all__ = [

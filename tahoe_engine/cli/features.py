@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tahoe_engine.cli import options
-from tahoe_engine.cli.groups import NewStage
+from tahoe_engine.cli.groups import Moved, NewStage
 from tahoe_engine.cli.output import count, duration, print_facts, print_json, print_table, size
 from tahoe_engine.cli.progress import show_progress
 from tahoe_engine.errors import escape_controls
@@ -76,6 +76,7 @@ def features(
     into: options.IntoOrNone = None,
     *,
     settings: Settings,
+    source: Moved = None,
     new: NewStage = False,
     list_: List = False,
     quiet: options.Quiet = False,
@@ -92,7 +93,7 @@ def features(
     from tahoe_engine.features import make_features
 
     with show_progress(quiet=quiet, every=settings.run.progress_s) as show:
-        report = make_features(into, settings=settings, new=new, on_progress=show)
+        report = make_features(into, source=source, settings=settings, new=new, on_progress=show)
     if json:
         print_json(report.describe())
     elif not quiet:

@@ -32,7 +32,8 @@ def inspect(run: RunFolder, json: options.Json = False) -> int:
     for stage, found in facts["unfinished"].items():
         bad = found["quarantined"]
         done = f"{count(found['done'])} of {count(found['shards'])} shards done, {len(bad)} quarantined"
-        sys.stdout.write(f"{stage}: not finished, {done}; run the same command again to resume\n")
+        why = f"refused ({found['refused']}), " if "refused" in found else ""
+        sys.stdout.write(f"{stage}: not finished, {why}{done}; run the same command again to resume\n")
         _print_quarantined(bad)
     return 0
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from tahoe_engine.config import Settings
     from tahoe_engine.features.blocks import Block
     from tahoe_engine.features.chains import FittedChain
     from tahoe_engine.features.genes import FittedGenes
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tahoe_engine.features.split import Split
     from tahoe_engine.features.statistics import FittedStatistics
     from tahoe_engine.features.targets import Baselines
+    from tahoe_engine.source import Recorded
 
 SPLIT = "split"
 OTHER = "Other"
@@ -65,6 +67,10 @@ class Design:
         Of each block of expression, by its name.
     root : str
         The run folder, where expression is read from.
+    shards : dict
+        Where the shards are, for expression of cells; empty: where they were when they were scanned.
+    settings : Settings, optional
+        How they are read.
     """
 
     recipe: Recipe
@@ -76,6 +82,8 @@ class Design:
     chains: Mapping[str, FittedChain] = field(default_factory=dict, repr=False)
     genes: Mapping[str, FittedGenes] = field(default_factory=dict, repr=False)
     root: str = ""
+    shards: Mapping[str, Recorded] = field(default_factory=dict, repr=False)
+    settings: Settings | None = field(default=None, repr=False)
 
     @cached_property
     def needed(self) -> tuple[str, ...]:
@@ -233,7 +241,9 @@ class Design:
         if isinstance(block, Expression):
             from tahoe_engine.features.expression import read_expression
 
-            matrix = read_expression(Path(self.root), self.genes[block.name], rows)
+            genes = self.genes[block.name]
+            shards = {name: self.shards[name] for name in rows["shard"].unique()} if self.shards else None
+            matrix = read_expression(Path(self.root), genes, rows, shards=shards, settings=self.settings)
             return matrix.astype("float64") if block.svd else matrix
         if isinstance(block, Numeric):
             return read_numbers(take_columns(rows, placed, block.columns), block.columns)

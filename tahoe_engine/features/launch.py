@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.report import Progress
-from tahoe_engine.errors import StoppedError
+from tahoe_engine.errors import StageError, StoppedError
 from tahoe_engine.features.prepare import Prepared, prepare_design
 from tahoe_engine.features.store import encode_design
 from tahoe_engine.features.unit import FeaturesUnit, FeaturesWork, name_parts, write_unit
-from tahoe_engine.run import Ledger, begin_stage, hold_back
+from tahoe_engine.run import Ledger, begin_stage, hash_file, hold_back, read_published
 from tahoe_engine.run.manifest import digest_of
+from tahoe_engine.schema import SPLITS
 from tahoe_engine.workers import WorkerDiedError, guard_units
 
 if TYPE_CHECKING:
@@ -79,6 +81,30 @@ class Launch:
         self._key = begin_stage(layout, journal, plan.stage, self.semantic, inputs)
         self._units: list[FeaturesUnit] = []
 
+    def find_finished(self) -> dict[str, Any] | None:
+        """Give the manifest of these features if an earlier launch has published them, every file whole in size.
+
+        Returns
+        -------
+        dict or None
+            None where something is missing, stale or damaged: then all is looked at.
+        """
+        try:
+            manifest = read_published(self.layout, self.plan.stage)
+        except StageError:
+            return None
+        folder = self.layout.stage(self.plan.stage)
+        for part in manifest["parts"]:
+            path = folder / part["name"]
+            small = part["name"].partition("/")[0] not in SPLITS
+            if not path.is_file() or path.stat().st_size != part["size"]:
+                return None
+            # What everything else hangs on is small: its bytes are looked at.
+            if small and hash_file(path) != part["sha256"]:
+                return None
+        allowed = self.plan.settings.features.allow_leaks
+        return manifest if allowed or not manifest["leaks"] else None
+
     def fit(self, computing: Computing, tell: Callable[[Progress], None]) -> None:
         """Split the rows and fit what is fitted, then look at what is finished.
 
@@ -112,9 +138,17 @@ class Launch:
             rows = {name: self.prepared.n_rows[piece.name][split] for split, name in name_parts(piece).items()}
             own = {name: digest_of([self._key, fitted, name, n]) for name, n in rows.items() if n}
             if own:
-                self._units.append(FeaturesUnit(work, piece, own, rows))
+                self._units.append(FeaturesUnit(self._narrow(work, piece.part), piece, own, rows))
                 keys |= own
         self.ledger = Ledger(layout, plan.stage, self._journal, keys)
+
+    @staticmethod
+    def _narrow(work: FeaturesWork, shard: str) -> FeaturesWork:
+        """Leave out of what a unit carries where other shards are: there are thousands."""
+        design = work.design
+        if not design.shards:
+            return work
+        return replace(work, design=replace(design, shards={shard: design.shards[shard]}))
 
     def sync(self) -> None:
         """Bring what was recorded to the disk: manifests come after it."""
@@ -127,6 +161,7 @@ class Launch:
 
     def hold_back(self) -> None:
         """Take finished parts out of sight: they are refused. A later launch brings them back."""
+        self._journal.append({"refused": "leaks"})
         hold_back(self.layout, self._journal, self.plan.stage)
 
     def run_missing(self, computing: Computing, tell: Callable[[Progress], None]) -> tuple[int, int]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.errors import ConfigError
-from tahoe_engine.features.keys import mix
 from tahoe_engine.features.sums import merge_sums, sum_exactly, sum_squares
 from tahoe_engine.schema import FOLD
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 SPLIT: Final = "split"
 ROW_KEY: Final = "row_key"
 NONE: Final = -1  # fold of rows outside training: they see all of it
-OWN_FOLDS: Final = 5  # where the split has none
 MOST_VALUES: Final = 20_000_000  # that a quantile gathers
 OWN_COLUMNS: Final = frozenset({FOLD, "overall", "n", "sum", "mean", "std", "quantile", "value"})
 
@@ -42,28 +40,22 @@ class LevelSums:
     values: pl.DataFrame | None = None
 
 
-def draw_folds(placed: pl.DataFrame, rows: pl.DataFrame) -> pl.Series:
+def read_folds(placed: pl.DataFrame) -> pl.Series:
     """Give each training row the fold that must not tell it anything.
 
     Parameters
     ----------
     placed : polars.DataFrame
-        With ``split`` and ``fold``.
-    rows : polars.DataFrame
-        The same rows with ``row_key``.
+        With ``fold``.
 
     Returns
     -------
     polars.Series of Int32
-        The fold of the split where it has any, else one of five by the row's key; -1 outside training.
+        The fold of the split; -1 outside training.
     """
-    import numpy as np
     import polars as pl
 
-    if placed[FOLD].null_count() < placed.height:
-        return placed[FOLD].cast(pl.Int32).fill_null(NONE)
-    drawn = (mix(rows[ROW_KEY].to_numpy()) % np.uint64(OWN_FOLDS)).astype(np.int32)
-    return pl.Series(FOLD, np.where((placed[SPLIT] == 0).to_numpy(), drawn, NONE), dtype=pl.Int32)
+    return placed[FOLD].cast(pl.Int32).fill_null(NONE)
 
 
 def collect_statistics(rows: pl.DataFrame, placed: pl.DataFrame, block: TargetStatistics) -> LevelSums:
@@ -93,7 +85,7 @@ def collect_statistics(rows: pl.DataFrame, placed: pl.DataFrame, block: TargetSt
             f"block {block.name!r}: the table of statistics has a column {taken[0]!r} itself; derive another"
         )
     target = read_target(placed, block)
-    keys = rows.select(pl.col(name).cast(pl.String) for name in block.by).with_columns(draw_folds(placed, rows))
+    keys = rows.select(pl.col(name).cast(pl.String) for name in block.by).with_columns(read_folds(placed))
     told = LevelSums(sum_exactly(keys, target))
     if "std" in block.statistics:
         told.squares = sum_squares(keys, target)

@@ -226,7 +226,7 @@ def name_groups(reader: RowReader) -> list[str]:
     by = reader.recipe.split.by
     if by:
         return list(by)
-    return [SAMPLE] if SAMPLE in reader.table.columns else []
+    return [SAMPLE] if SAMPLE in reader.table.columns else list(reader.recipe.key)
 
 
 def list_counted(recipe: Recipe) -> list[tuple[str, str]]:

@@ -21,8 +21,13 @@ from tahoe_engine.schema import FEATURES
 from tahoe_engine.workers import count_workers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Source = str | os.PathLike[str] | Sequence[str]
+
     from tahoe_engine.features.recipe import Recipe
     from tahoe_engine.features.table import TableParts
+
 
 # Measured on made-up tables of 131,072 rows a slice; see docs/benchmarks.md.
 BASE_MEMORY: Final = 420 << 20  # a worker with Polars, dask.array and SciPy
@@ -47,6 +52,8 @@ class FeaturesPlan:
         Gives the rows.
     root : Path
         The run folder.
+    source : str, path or sequence of them, optional
+        Where the shards are, if they have moved.
     """
 
     settings: Settings
@@ -54,6 +61,7 @@ class FeaturesPlan:
     recipe: Recipe
     reader: RowReader = field(repr=False)
     root: Path
+    source: Source | None = None
 
     @property
     def stage(self) -> str:
@@ -64,6 +72,12 @@ class FeaturesPlan:
     def table(self) -> TableParts:
         """Whose rows."""
         return self.reader.table
+
+    @property
+    def reads_shards(self) -> bool:
+        """Whether counts of cells are read again, for their expression."""
+        cells = self.recipe.table == "cells" and bool(self.table.needs)
+        return cells and any(isinstance(block, Expression) for block in self.recipe.features)
 
     def count_columns(self) -> tuple[int, int]:
         """Count what comes out.
@@ -155,7 +169,11 @@ class FeaturesPlan:
 
 
 def plan_features(
-    into: str | os.PathLike[str], *, settings: Settings | None = None, recipe: Recipe | None = None
+    into: str | os.PathLike[str],
+    *,
+    settings: Settings | None = None,
+    recipe: Recipe | None = None,
+    source: Source | None = None,
 ) -> FeaturesPlan:
     """Plan the stage. Writes nothing.
 
@@ -167,6 +185,9 @@ def plan_features(
         With the name of a recipe, unless one is given.
     recipe : Recipe, optional
         In place of one that has a file; its features are called ``custom``.
+
+    source : str, path or sequence of them, optional
+        Where the shards are, if they have moved and expression is asked for.
 
     Returns
     -------
@@ -194,4 +215,4 @@ def plan_features(
     named = {target.name for target in recipe.targets}
     needed = [*columns_of_split(recipe), *columns_of_targets(recipe), *needed_columns(recipe, table.ids)]
     reader.require_columns(name for name in needed if name not in OWN and name not in named)
-    return FeaturesPlan(settings, name, recipe, reader, root)
+    return FeaturesPlan(settings, name, recipe, reader, root, source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tahoe_engine.cells.counts import locate_shards
 from tahoe_engine.cells.report import Progress
 from tahoe_engine.errors import BadDataError, ConfigError
 from tahoe_engine.features.blocks import Expression, Numeric, OneHot, OneHotSvd, Svd, TargetStatistics
@@ -102,7 +103,9 @@ def prepare_design(
     passes = _Passes(plan, computing, tell)
     counted, reader = passes.count()
     split = passes.split(counted, reader)
-    design = Design(plan.recipe, plan.table.ids, split, root=str(layout.root.absolute()))
+    shards = locate_shards(layout.root, plan.settings, plan.source) if plan.reads_shards else {}
+    root = str(layout.root.absolute())
+    design = Design(plan.recipe, plan.table.ids, split, root=root, shards=shards, settings=plan.settings)
     faced: Faced = passes.reduce(Facing(reader, design), merge_faced)
     baselines = passes.decide_baselines(faced, reader, design)
     design = replace(design, baselines=baselines, levels=_decide_levels(plan, faced))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tahoe_engine.features.blocks import Block, Name, Part, TargetStatistics
+from tahoe_engine.features.blocks import Block, Name, Names, Part, TargetStatistics
 from tahoe_engine.schema import CELL_LINE_ID, CONTROL_DRUG, DRUG, MOA_FINE, PLATE, SAMPLE
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -21,7 +21,7 @@ class ColumnTarget(Part):
     kind: Literal["column"] = "column"
     name: Name
     column: str
-    without: tuple[str, ...] = ()
+    without: Names = ()
 
 
 class DeltaTarget(Part):
@@ -48,11 +48,11 @@ class DeltaTarget(Part):
     kind: Literal["delta"]
     name: Name
     value: str
-    by: tuple[str, ...] = (PLATE, CELL_LINE_ID)
+    by: Names = (PLATE, CELL_LINE_ID)
     baseline: Literal["train", "all"] = "train"
     missing: Literal["null", "zero"] = "null"
     standardize: bool = False
-    without: tuple[str, ...] = ()
+    without: Names = ()
 
 
 Target = Annotated[ColumnTarget | DeltaTarget, Field(discriminator="kind")]
@@ -76,7 +76,7 @@ class Rows(Part):
         Their drug.
     """
 
-    keep: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    keep: dict[str, Names] = Field(default_factory=dict)
     where: str = ""
     first: Annotated[int, Field(ge=0)] = 0
     controls: Literal["keep", "drop"] = "keep"
@@ -105,8 +105,8 @@ class SplitRule(Part):
         Control cells always train where they are groups of their own; or are shared out like all others.
     """
 
-    by: tuple[str, ...] = ()
-    stratify: tuple[str, ...] = ()
+    by: Names = ()
+    stratify: Names = ()
     test: Share = 0.2
     validation: Share = 0.0
     folds: Annotated[int, Field(ge=0, le=100)] = 5
@@ -157,11 +157,11 @@ class Recipe(Part):
 
     description: str = ""
     table: Literal["cells", "groups", "top_table", "file"] = "cells"
-    key: tuple[str, ...] = ()
+    key: Names = ()
     joins: tuple[Literal["drug", "cell_line", "obs"], ...] = ()
     derive: dict[str, str] = Field(default_factory=dict)
     fitted_on: Literal["train", "all"] = "train"
-    allow: tuple[str, ...] = ()
+    allow: Names = ()
     rows: Rows = Rows()
     split: SplitRule = SplitRule()
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
@@ -183,4 +183,6 @@ class Recipe(Part):
         for block in self.features:
             if isinstance(block, TargetStatistics) and block.of not in targets:
                 raise ValueError(f"block {block.name!r}: there is no target {block.of!r}")
+            if isinstance(block, TargetStatistics) and block.method == "folds" and not self.split.folds:
+                raise ValueError(f"block {block.name!r}: statistics out of fold need folds; write split.folds = 5")
         return self

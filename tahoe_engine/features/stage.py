@@ -12,11 +12,12 @@ from tahoe_engine.features.plan import plan_features
 from tahoe_engine.features.publish import publish
 from tahoe_engine.features.report import FeaturesReport
 from tahoe_engine.run import Journal, describe_build, open_run, require_free, set_aside_stages
+from tahoe_engine.schema import SPLITS
 from tahoe_engine.workers import open_computing
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tahoe_engine.cells import Progress
     from tahoe_engine.features.recipe import Recipe
@@ -29,6 +30,7 @@ def make_features(  # noqa: PLR0913 - the keywords are the options of the comman
     mode: str | None = None,
     table: str | os.PathLike[str] | None = None,
     obs: str | os.PathLike[str] | None = None,
+    source: str | os.PathLike[str] | Sequence[str] | None = None,
     allow_leaks: bool | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -51,6 +53,8 @@ def make_features(  # noqa: PLR0913 - the keywords are the options of the comman
         A file (Parquet, CSV) or a folder of Parquet files in place of the run's own table.
     obs : str or path-like, optional
         Tahoe's ``obs_metadata``, for recipes that join it.
+    source : str, path or list of them, optional
+        Where the shards are now, if they have moved and the recipe asks for expression.
     allow_leaks : bool, optional
         Make the features though the guard finds leaks; they are written down.
     workers : int, optional
@@ -97,7 +101,8 @@ def make_features(  # noqa: PLR0913 - the keywords are the options of the comman
     settings = change_settings(settings or Settings(), changes, "make_features")
     start = time.monotonic()
     require_free(into)
-    plan = plan_features(into, settings=settings, recipe=None if isinstance(recipe, str) else recipe)
+    own = None if isinstance(recipe, str) else recipe
+    plan = plan_features(into, settings=settings, recipe=own, source=source)
     plan.require_fit(done=1.0)  # before anything is set aside; room for the rest is asked for once that is known
     tell = on_progress or _ignore
     with open_run(into) as layout:
@@ -105,6 +110,10 @@ def make_features(  # noqa: PLR0913 - the keywords are the options of the comman
             set_aside_stages(layout, plan.stage, [plan.stage])
         with Journal(layout, plan.stage) as journal:
             launch = Launch(plan, layout, journal)
+            finished = launch.find_finished()
+            if finished is not None:
+                there = sum(part["name"].partition("/")[0] in SPLITS for part in finished["parts"])
+                return FeaturesReport(layout.root, plan.name, finished, 0, there, 0, time.monotonic() - start)
             n_slices = len(plan.table.slices)
             with open_computing(settings.workers, n_slices, gate=describe_build) as computing:
                 launch.fit(computing, tell)

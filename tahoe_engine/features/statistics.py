@@ -13,8 +13,8 @@ from tahoe_engine.features.levelsums import (
     SPLIT,
     LevelSums,
     collect_statistics,
-    draw_folds,
     merge_statistics,
+    read_folds,
     read_target,
 )
 from tahoe_engine.features.sums import read_sums
@@ -114,7 +114,7 @@ class FittedStatistics:
 
         block = self.block
         alone = block.method == "leave_one_out"
-        folds = pl.Series(FOLD, [NONE] * rows.height, dtype=pl.Int32) if alone else draw_folds(placed, rows)
+        folds = pl.Series(FOLD, [NONE] * rows.height, dtype=pl.Int32) if alone else read_folds(placed)
         keys = rows.select(pl.col(name).cast(pl.String) for name in block.by).with_columns(folds)
         known = self.table.filter(~pl.col("overall")).drop("overall")
         rest = (
@@ -248,6 +248,6 @@ __all__ = [
     "LevelSums",
     "collect_statistics",
     "decide_statistics",
-    "draw_folds",
     "merge_statistics",
+    "read_folds",
 ]

@@ -64,8 +64,11 @@ def describe_run(path: str | PathLike[str]) -> dict[str, Any]:
 def _describe_begun(layout: Layout, stage: str) -> dict[str, Any]:
     inputs = read_plan(layout, stage)["inputs"]
     # The last word on each shard counts: what was quarantined once may have been mended since.
-    last = {record["shard"]: record for record in read_journal(layout, stage) if "shard" in record}
+    records = read_journal(layout, stage)
+    last = {record["shard"]: record for record in records if "shard" in record}
+    refused = [record["refused"] for record in records if "refused" in record]
     return {
+        **({"refused": refused[-1]} if refused else {}),
         "shards": len(inputs),
         "done": sum("receipt" in record for record in last.values()),
         "quarantined": [

@@ -87,14 +87,18 @@ def digest_frame(frame: pl.DataFrame) -> str:
     >>> digest_frame(one) == digest_frame(one.clone()), digest_frame(one) == digest_frame(other)
     (True, False)
     """
+    import numpy as np
     import polars as pl
 
     hasher = hashlib.sha256()
     for column in frame.iter_columns():
-        hasher.update(f"{column.name}:{column.dtype}:{len(column)}:".encode())
+        n_null = column.null_count()
+        hasher.update(f"{column.name}:{column.dtype}:{len(column)}:{n_null}:".encode())
         if column.dtype.is_numeric():
-            hasher.update(column.is_null().cast(pl.UInt8).to_numpy().tobytes())
-            hasher.update(column.fill_null(0).to_numpy().data)
+            if n_null:
+                hasher.update(column.is_null().cast(pl.UInt8).to_numpy().data)
+                column = column.fill_null(0)  # noqa: PLW2901 - the same values
+            hasher.update(np.ascontiguousarray(column.to_numpy()).data)
         else:
             texts = column.cast(pl.String)
             # How long each is, then all of them behind each other.

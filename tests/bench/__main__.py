@@ -78,9 +78,9 @@ def main() -> None:
     if "rehearsal" in chosen:
         rows = rehearse(atlas, place, shards=asked.names, workers=asked.workers, stats=asked.stats)
         write_report(asked.results, "rehearsal", sizes | {"stats": asked.stats}, rows)
-    for name, report in (("contrasts", report_contrasts), ("features", report_features)):
-        if name in chosen:
-            report(asked, place)
+    later = {"contrasts": report_contrasts, "features": report_features}
+    for name in sorted(later.keys() & set(chosen)):
+        later[name](asked, place)
     shutil.rmtree(place)
     if asked.smoke:
         print("\nEverything runs and agrees. At this size the figures themselves mean nothing.")

@@ -158,12 +158,6 @@ def test_fitted_on_all_rows_test_rows_count_once() -> None:
     np.testing.assert_allclose(found["s_mean"].filter(outside), means.filter(outside), rtol=1e-12)
 
 
-def test_without_folds_rows_have_five_of_their_own() -> None:
-    rows, placed = made(2_000, 3)
-    found = fit(rows, placed.with_columns(pl.lit(None, pl.UInt8).alias("fold")), block_of()).table
-    assert sorted(found["fold"].unique()) == [-1, 0, 1, 2, 3, 4]
-
-
 def test_rows_without_a_target_count_for_nothing() -> None:
     rows, placed = made(400, 30)
     missing = placed.with_columns(pl.when(pl.int_range(pl.len()) % 3 == 0).then(None).otherwise("y").alias("y"))
