@@ -11,7 +11,7 @@ import typer
 
 from tahoe_engine.cli import cells, check, contrasts, export, features, gc, groups, inspect, plan, run, synth, verify
 from tahoe_engine.cli.streams import Streams, flush_stdout
-from tahoe_engine.errors import TahoeError, TahoeWarning, escape_controls, hide_secrets
+from tahoe_engine.errors import LeakError, TahoeError, TahoeWarning, escape_controls, hide_secrets
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -80,6 +80,11 @@ def _run(args: list[str] | None) -> int:
         finally:
             # Also what was printed before an error: else Python flushes it at its end, and complains.
             flush_stdout()
+    except LeakError as error:
+        # A line a finding; each is escaped by itself.
+        for line in f"tahoe: {error}".splitlines():
+            _say(line)
+        return error.exit_code
     except TahoeError as error:
         _say(f"tahoe: {error}")
         return error.exit_code

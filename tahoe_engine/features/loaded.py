@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ConfigError
+from tahoe_engine.features.joined import Joins
+from tahoe_engine.features.rows import OWN, RowReader
 from tahoe_engine.features.store import LINEAGE, decode_design
+from tahoe_engine.features.table import TableParts
 from tahoe_engine.run import Layout, Run, read_published, require_whole
 from tahoe_engine.schema import FEATURES, SPLITS
 
@@ -160,27 +163,53 @@ class Features:
                 pieces.append(_spread(rows[name].to_numpy().astype(np.int64), len(names)))
         return csr_array(hstack(pieces, format="csr"))
 
-    def transform(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Make features of rows of the table the recipe is about, as they were made for the run.
+    def transform(self, rows: pl.DataFrame, *, obs: str | os.PathLike[str] = "") -> pl.DataFrame:
+        """Make features of rows, as they were made for the run.
 
         Parameters
         ----------
         rows : polars.DataFrame
-            With the columns of the table; derived and joined ones are not computed here.
+            With the columns of the table that the recipe needs; joined and derived ones are added. They need not have
+            been in the table: what is not known has no ones, no split and no baseline.
+        obs : str or path-like
+            As in `make_features`.
 
         Returns
         -------
         polars.DataFrame
-            As the parts have them, with ``split``.
+            As the parts have them, with ``split``; filters of the recipe are not applied, control cells are dropped
+            where it says so.
+
+        Raises
+        ------
+        ConfigError
+            If a column is missing.
         """
-        return self.design.make(rows)
+        design, layout = self.design, Layout(self.root)
+        metadata = str(layout.metadata.absolute()) if layout.metadata.is_dir() else ""
+        table = TableParts(
+            kind=design.recipe.table,
+            slices=(),
+            hashes={},
+            columns=tuple(rows.columns),
+            key=design.key,
+            ids=design.ids,
+            needs={},
+            told={},
+            metadata=metadata,
+        )
+        reader = RowReader(design.recipe, table, Joins.load(design.recipe, table, str(obs)))
+        wanted = [name for name in design.needed if name not in OWN]
+        reader.require_columns([*wanted, *design.key])
+        frame = reader.add_own(reader.complete(rows, reader.list_base(wanted)), design.needed)
+        return design.make(frame.select(design.needed), known=False)
 
     def _stored(self, target: str | None) -> list[str]:
         told = self.lineage
         if target is not None and target not in told["targets"]:
             raise ConfigError(f"{self.name}: no target {target!r}; there is {', '.join(told['targets'])}")
         without = set(told["targets"][target]["without"]) if target is not None else set()
-        names = [name for name in self.manifest["columns"] if name in told["columns"]]
+        names = [name for name, _ in self.manifest["columns"] if name in told["columns"]]
         return [name for name in names if told["columns"][name]["block"] not in without]
 
 

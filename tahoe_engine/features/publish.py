@@ -9,7 +9,7 @@ from tahoe_engine.run import publish_stage
 from tahoe_engine.schema import SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tahoe_engine.features.launch import Launch
     from tahoe_engine.leaks import Leak
@@ -65,10 +65,27 @@ def publish(launch: Launch, leaks: Sequence[tuple[str, Leak]]) -> dict[str, Any]
             for target, leak in leaks
         ],
         "leaks_allowed": bool(leaks),
-        "notes": prepared.warnings,
+        "notes": [*prepared.warnings, *_note_missing(launch)],
         **table.told,
     }
     return publish_stage(launch.layout, stage, launch.files, receipts, facts)
+
+
+def _note_missing(launch: Launch) -> Iterator[str]:
+    """Say where a split has no target at all: nothing can be trained or tested there."""
+    stage = launch.plan.stage
+    for target in launch.plan.recipe.targets:
+        for split in SPLITS:
+            told = [receipt for name, receipt in launch.ledger.receipts.items() if name.startswith(f"{split}/")]
+            rows = sum(receipt[stage]["rows"] for receipt in told)
+            if rows and sum(receipt["counted"]["missing"].get(target.name, 0) for receipt in told) == rows:
+                why = ""
+                if target.kind == "delta":
+                    why = (
+                        f": no control cell of their {' x '.join(target.by)} trains; split by something else, take a "
+                        "coarser `by`, or write baseline = 'all' and say so"
+                    )
+                yield f"not one of the {rows:,} rows of {split} has a {target.name}{why}"
 
 
 def _tell_imputed(launch: Launch) -> dict[str, int]:
