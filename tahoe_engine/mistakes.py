@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 SHOWN = 100  # characters of a wrong value
+# What TOML calls things, where pydantic has words of Python.
+IN_TOML = {
+    "tuple_type": "input should be a list",
+    "dict_type": "input should be a table",
+    "model_type": "input should be a table",
+    "model_attributes_type": "input should be a table",
+    "too_short": "it is empty, and should have at least one item",
+}
 UNTAGGED = {"union_tag_not_found", "union_tag_invalid"}
 
 
@@ -93,9 +101,9 @@ def _explain(model: type[BaseModel], item: Any, origin: str, prefix: str) -> str
         tags = str(context.get("expected_tags", "")).replace("'", "")
         near = difflib.get_close_matches(str(given), tags.split(", "), n=1, cutoff=0.5)
         told = f"{key} = {given!r} is not known" if given is not None else f"{key!r} is missing"
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "." if tags else ""
         return f"{origin}: {name}: {told}{hint}" + (f" There is {tags}" if tags else f"; say which {key} it is")
-    message = str(item["msg"]).removeprefix("Value error, ")
+    message = IN_TOML.get(item["type"]) or str(item["msg"]).removeprefix("Value error, ")
     given = repr(item["input"])
     given = given if len(given) <= SHOWN else given[:SHOWN] + "…"
     told = f"{name} = {given}: " if name else ""

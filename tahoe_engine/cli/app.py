@@ -86,7 +86,9 @@ def _run(args: list[str] | None) -> int:
             _say(line)
         return error.exit_code
     except TahoeError as error:
-        _say(f"tahoe: {error}")
+        # A finding a line; in all other messages a line break is somebody else's.
+        for line in f"tahoe: {error}".split("\n") if isinstance(error, LeakError) else [f"tahoe: {error}"]:
+            _say(line)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

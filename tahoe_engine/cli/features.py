@@ -94,11 +94,7 @@ def features(
 
     with show_progress(quiet=quiet, every=settings.run.progress_s) as show:
         report = make_features(into, source=source, settings=settings, new=new, on_progress=show)
-    if json:
-        print_json(report.describe())
-    elif not quiet:
-        print_report(report)
-    return 0
+    return print_report(report, as_json=json) if json or not quiet else 0
 
 
 def show_recipes(*, json: bool) -> None:
@@ -127,15 +123,25 @@ def show_recipes(*, json: bool) -> None:
         )
 
 
-def print_report(report: FeaturesReport) -> None:
+def print_report(report: FeaturesReport, *, as_json: bool) -> int:
     """Print what was made.
 
     Parameters
     ----------
     report : FeaturesReport
         Of a launch.
+    as_json : bool
+        JSON in place of lines.
+
+    Returns
+    -------
+    int
+        Exit code.
     """
     told = report.describe()
+    if as_json:
+        print_json(told)
+        return 0
     rows, splits = told["rows"], told["split"]["rows"]
     found = told["parts_found_done"]
     facts: list[tuple[str, object]] = [
@@ -168,3 +174,4 @@ def print_report(report: FeaturesReport) -> None:
     for leak in told["leaks"]:
         text = f"tahoe: leak allowed: {leak['column']}: {leak['kind']}: {leak['evidence']}"
         sys.stderr.write(escape_controls(text) + "\n")
+    return 0

@@ -48,11 +48,7 @@ def _print_stage(stage: str, found: dict[str, Any]) -> None:
     sys.stdout.write(f"{stage}\n")
     # A table that comes of another stage, as that of the genes, has the settings of that one.
     given = found.get("settings", {})
-    settings = {
-        name: value
-        for name, value in given.get(stage.partition("/")[0], given.get("cells", {})).items()
-        if not isinstance(value, dict)  # a whole recipe
-    }
+    settings = _tell_recipe(given["features"]) if "features" in given else given.get(stage, given.get("cells", {}))
     print_facts(
         [
             ("  parts", f"{count(found['parts'])}, {count(found['table_rows'])} rows, {size(found['bytes'])}"),
@@ -79,6 +75,13 @@ def _print_stage(stage: str, found: dict[str, Any]) -> None:
         ]
     )
     _print_quarantined(found.get("quarantined", []))
+
+
+def _tell_recipe(given: dict[str, Any]) -> dict[str, Any]:
+    """Tell of a recipe what it is about; all of it stands in the manifest."""
+    recipe = given["recipe"]
+    names = {key: [part["name"] for part in recipe[key]] for key in ("targets", "features")}
+    return {"mode": given["mode"], "table": recipe["table"], "split by": recipe["split"]["by"] or "row", **names}
 
 
 def _spell(value: object) -> str:

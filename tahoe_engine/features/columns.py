@@ -160,7 +160,7 @@ def read_numbers(rows: pl.DataFrame, columns: tuple[str, ...]) -> NDArray[np.flo
     Raises
     ------
     ConfigError
-        If a column has texts.
+        If a column has something else.
 
     Examples
     --------
@@ -173,7 +173,9 @@ def read_numbers(rows: pl.DataFrame, columns: tuple[str, ...]) -> NDArray[np.flo
 
     for name in columns:
         if not (rows.schema[name].is_numeric() or rows.schema[name] in {pl.Boolean, pl.Null}):
-            raise ConfigError(f"the column {name!r} has texts, not numbers; use a block of kind one_hot")
+            raise ConfigError(
+                f"the column {name!r} has no numbers, it is {rows.schema[name]}; text is for blocks of kind one_hot"
+            )
     matrix = np.empty((rows.height, len(columns)))
     for at, name in enumerate(columns):
         matrix[:, at] = rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()

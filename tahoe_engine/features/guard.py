@@ -8,6 +8,7 @@ from tahoe_engine.errors import LeakError, escape_controls
 from tahoe_engine.features.lineage import describe_lineage
 from tahoe_engine.features.passes import list_counted
 from tahoe_engine.leaks import find_fitted_elsewhere, find_leaks, find_lineage_leaks, find_straddling
+from tahoe_engine.run import require_whole
 from tahoe_engine.schema import FOLD, SPLITS
 
 if TYPE_CHECKING:
@@ -109,7 +110,10 @@ def read_sample(launch: Launch) -> pl.DataFrame:
     share = min(1.0, n_wanted / max(1, n_rows))
     frames = []
     for at, name in enumerate(chosen):
-        frame = pl.read_parquet(launch.layout.part(stage, name), hive_partitioning=False)
+        path = launch.layout.part(stage, name)
+        # It may be of an earlier launch: what was damaged since is no evidence, and can take its reader with it.
+        require_whole(path, launch.ledger.receipts[name][stage], stage)
+        frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
         frame = frame.sample(fraction=share, seed=at) if share < 1 else frame
         split = SPLITS.index(name.partition("/")[0])
         frames.append(frame.drop(FOLD).with_columns(pl.lit(split, dtype=pl.UInt8).alias(SPLIT)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.report import Progress
 from tahoe_engine.errors import StageError, StoppedError
+from tahoe_engine.features.names import require_distinct
 from tahoe_engine.features.prepare import Prepared, prepare_design
 from tahoe_engine.features.store import encode_design
 from tahoe_engine.features.unit import FeaturesUnit, FeaturesWork, name_parts, write_unit
@@ -124,6 +125,7 @@ class Launch:
         """
         plan, layout = self.plan, self.layout
         self.prepared = prepare_design(plan, layout, computing, tell)
+        require_distinct(self.prepared.design)
         self.files = encode_design(self.prepared)
         fitted = digest_of({name: content.hex() for name, content in self.files.items()})
         work = FeaturesWork(

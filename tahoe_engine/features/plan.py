@@ -14,6 +14,7 @@ from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.blocks import Expression, Numeric, OneHotSvd
 from tahoe_engine.features.columns import columns_of_split, columns_of_targets, needed_columns
 from tahoe_engine.features.joined import Joins
+from tahoe_engine.features.names import require_names
 from tahoe_engine.features.recipes import load_recipe
 from tahoe_engine.features.rows import OWN, RowReader
 from tahoe_engine.features.table import SLICE_ROWS, find_table
@@ -215,6 +216,7 @@ def plan_features(
     table = find_table(Layout(root), recipe, chosen.table)
     reader = RowReader(recipe, table, Joins.load(recipe, table, chosen.obs))
     named = {target.name for target in recipe.targets}
-    needed = [*columns_of_split(recipe), *columns_of_targets(recipe), *needed_columns(recipe, table.ids)]
+    needed = [*columns_of_split(recipe), *columns_of_targets(recipe), *needed_columns(recipe, table.ids), *table.key]
+    require_names(recipe, needed, {*table.columns, *reader.joins.columns, *recipe.derive})
     reader.require_columns(name for name in needed if name not in OWN and name not in named)
     return FeaturesPlan(settings, name, recipe, reader, root, source)

@@ -65,27 +65,30 @@ def publish(launch: Launch, leaks: Sequence[tuple[str, Leak]]) -> dict[str, Any]
             for target, leak in leaks
         ],
         "leaks_allowed": bool(leaks),
-        "notes": [*prepared.warnings, *_note_missing(launch)],
+        "notes": [*prepared.warnings, *_tell_empty(launch)],
         **table.told,
     }
     return publish_stage(launch.layout, stage, launch.files, receipts, facts)
 
 
-def _note_missing(launch: Launch) -> Iterator[str]:
-    """Say where a split has no target at all: nothing can be trained or tested there."""
+def _tell_empty(launch: Launch) -> Iterator[str]:
+    """Tell of splits in which a target has no value at all: nothing can be trained or tried there."""
     stage = launch.plan.stage
     for target in launch.plan.recipe.targets:
+        rows, missing = Counter[str](), Counter[str]()
+        for name, receipt in launch.ledger.receipts.items():
+            split = name.partition("/")[0]
+            rows[split] += receipt[stage]["rows"]
+            missing[split] += receipt["counted"].get("missing", {}).get(target.name, 0)
         for split in SPLITS:
-            told = [receipt for name, receipt in launch.ledger.receipts.items() if name.startswith(f"{split}/")]
-            rows = sum(receipt[stage]["rows"] for receipt in told)
-            if rows and sum(receipt["counted"]["missing"].get(target.name, 0) for receipt in told) == rows:
-                why = ""
-                if target.kind == "delta":
-                    why = (
-                        f": no control cell of their {' x '.join(target.by)} trains; split by something else, take a "
-                        "coarser `by`, or write baseline = 'all' and say so"
-                    )
-                yield f"not one of the {rows:,} rows of {split} has a {target.name}{why}"
+            if 0 < rows[split] == missing[split]:
+                why = (
+                    "; no control cell trains in their strata, or they have no value: split by something else, take a "
+                    "coarser `by`, or write baseline = 'all' and say so"
+                    if target.kind == "delta"
+                    else ""
+                )
+                yield f"{split}: none of its {rows[split]:,} rows has the target {target.name!r}{why}"
 
 
 def _tell_imputed(launch: Launch) -> dict[str, int]:

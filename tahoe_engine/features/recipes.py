@@ -56,11 +56,15 @@ def load_recipe(name: str, mode: str = HONEST) -> tuple[str, Recipe]:
         raise ConfigError(f"{path}: the name of a recipe has letters, digits, dots, dashes and underscores, at most 64")
     tree = read_toml(path)
     changed = tree.pop(OVERRIDES, None)
-    if mode == BUG_COMPAT:
-        if not isinstance(changed, dict):
-            raise ConfigError(f"{path}: the recipe has no table [{OVERRIDES}], hence no such mode")
-        tree |= changed
+    if changed is None and mode == BUG_COMPAT:
+        raise ConfigError(f"{path}: the recipe has no table [{OVERRIDES}], hence no such mode")
+    if not isinstance(changed, dict | None):
+        raise ConfigError(f"{path}: {OVERRIDES} = {changed!r}: input should be a table")
     recipe = validate(Recipe, tree, str(path))
+    if changed is not None:
+        # What is wrong in the other mode is said at once, and not when it is asked for.
+        other = validate(Recipe, tree | changed, f"{path}, with [{OVERRIDES}]")
+        recipe = other if mode == BUG_COMPAT else recipe
     return path.stem if mode == HONEST else f"{path.stem}-{BUG_COMPAT}", recipe
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import BadDataError, ConfigError, escape_controls
+from tahoe_engine.features.files import is_text, read_text
 from tahoe_engine.features.formulas import Formula, read_formula
 from tahoe_engine.features.keys import hash_texts
-from tahoe_engine.features.table import TEXT, read_text
 from tahoe_engine.schema import DRUG
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class RowReader:
     def _refuse(self, column: str, there: list[str], difflib: Any) -> None:  # noqa: ANN401 - the module
         near = difflib.get_close_matches(column, there, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(f"there is no column {escape_controls(column)!r}; {hint}There is {', '.join(there)}")
+        listed = escape_controls(", ".join(there))
+        raise ConfigError(f"there is no column {escape_controls(column)!r}; {hint}There is {listed}")
 
     def list_base(self, wanted: Collection[str]) -> frozenset[str]:
         """Give the columns that others are made of.
@@ -219,12 +220,13 @@ def _read_slice(piece: Slice, table: TableParts, columns: Collection[str]) -> pl
             from tahoe_engine.toptable import read_top_table
 
             frame: pl.DataFrame = read_top_table(path).frame.select(names)
-        elif path.suffix in TEXT:
+        elif is_text(path):
             frame = read_text(path).select(names)
         else:
             scanned = pl.scan_parquet(path, glob=False, hive_partitioning=False).slice(piece.first, piece.n_rows)
             frame = scanned.select(names).collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        # Bytes of a foreign file can be such that its reader gives up.
         raise BadDataError(f"{path}: cannot be read: {escape_controls(str(error))}") from error
     if frame.height != piece.n_rows:
         raise BadDataError(f"{path}: {frame.height} rows, {piece.n_rows} expected; it changed meanwhile")
@@ -237,7 +239,7 @@ def _is_one_of(dtype: pl.DataType, column: str, values: tuple[str, ...]) -> pl.E
 
     if dtype.is_numeric():
         try:
-            return pl.col(column).is_in([float(value) for value in values])
+            return pl.col(column).cast(pl.Float64).is_in([float(value) for value in values])
         except ValueError as error:
             raise ConfigError(f"rows.keep: {column!r} has numbers, and {values} are not all numbers") from error
     return pl.col(column).cast(pl.String).is_in(values)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tahoe_engine.errors import BadDataError, ConfigError, SourceError, StageError, escape_controls
+from tahoe_engine.errors import BadDataError, ConfigError, SourceError, StageError
+from tahoe_engine.features.files import is_text, measure_file, require_keyable, require_same
 from tahoe_engine.run import Layout, hash_file, read_published
 from tahoe_engine.schema import BARCODE, CELLS, GROUP_KEYS, SAMPLE, groups_index
 from tahoe_engine.toptable import read_top_table
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from tahoe_engine.features.recipe import Recipe
 
 SLICE_ROWS: Final = 131_072  # rows in memory at once; a row group of our own parts
-TEXT: Final = frozenset({".csv", ".tsv", ".txt"})
-LARGEST_TEXT: Final = 1 << 30  # text is read as a whole; more belongs into Parquet
 GROUPS_INDEX: Final = "index.parquet"
 
 
@@ -193,15 +192,18 @@ def _find_files(place: Path, recipe: Recipe) -> TableParts:
             tuple(table.frame.columns),
             {"top_table": table.describe()},
         )
+    types: dict[str, str] = {}
     for path in paths if recipe.table != "top_table" else ():
-        counts[path], found = _measure(path)
-        if columns and found != columns:
-            raise BadDataError(f"{path}: it has other columns than {paths[0].name}")
-        columns = found
+        counts[path], found = measure_file(path)
+        if types:
+            require_same(found, path, types, paths[0])
+        else:
+            types, columns = found, tuple(found)
     key, ids = recipe.key, recipe.key
     if recipe.table == "cells":
         key = (BARCODE, SAMPLE)
         ids = tuple(name for name in CELLS.names[: CELLS.names.index("n_genes_by_counts")] if name in columns)
+    require_keyable(types, key or columns, place)
     beside = place.absolute().parent / "metadata" if place.is_dir() else None
     return TableParts(
         kind=recipe.table,
@@ -246,49 +248,7 @@ def cut_part(name: str, path: Path, n_rows: int, *, whole: bool = False) -> Iter
     >>> [(piece.name, piece.n_rows) for piece in cut_part("b", Path("b.parquet"), 7)]
     [('b', 7)]
     """
-    step = max(1, n_rows) if whole or path.suffix in TEXT else SLICE_ROWS
+    step = max(1, n_rows) if whole or is_text(path) else SLICE_ROWS
     firsts = range(0, n_rows, step)
     for number, first in enumerate(firsts):
         yield Slice(name, str(path.absolute()), first, min(step, n_rows - first), number, single=len(firsts) == 1)
-
-
-def _measure(path: Path) -> tuple[int, tuple[str, ...]]:
-    """Give the rows and columns of a file."""
-    import polars as pl
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        if path.suffix in TEXT:
-            frame = read_text(path)
-            return frame.height, tuple(frame.columns)
-        footer = pq.ParquetFile(path)
-        return footer.metadata.num_rows, tuple(footer.schema_arrow.names)
-    except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
-        raise BadDataError(f"{path}: cannot be read as a table: {escape_controls(str(error))}") from error
-
-
-def read_text(path: Path) -> Any:  # noqa: ANN401 - a frame of Polars
-    """Read a table of text.
-
-    Parameters
-    ----------
-    path : Path
-        Comma-separated, or tab-separated where its name ends with ``.tsv`` or ``.txt``.
-
-    Returns
-    -------
-    polars.DataFrame
-        Types by what stands in the columns.
-
-    Raises
-    ------
-    ConfigError
-        If it is larger than 1 GiB.
-    """
-    import polars as pl
-
-    if path.stat().st_size > LARGEST_TEXT:
-        raise ConfigError(f"{path}: text of more than {LARGEST_TEXT >> 20} MiB; save it as Parquet")
-    separator = "," if path.suffix == ".csv" else "\t"
-    return pl.read_csv(path, separator=separator, infer_schema_length=None, null_values=["", "NA", "NaN", "nan"])
