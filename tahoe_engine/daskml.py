@@ -8,11 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tahoe_engine.errors import ConfigError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
+
+
+def require_daskml() -> None:
+    """Make sure that dask-ml is there: it is not part of a plain installation.
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("dask_ml") is None or find_spec("sklearn") is None:
+        raise ConfigError("features are fitted through dask-ml, which is not installed: pip install 'tahoe-engine[ml]'")
 
 
 def fit_means(array: Any) -> FloatArray:  # noqa: ANN401 - dask has no types

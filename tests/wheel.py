@@ -22,6 +22,19 @@ print(f'{cells.height} cells, {genes.height} genes, {cells["total_counts"].sum()
 """
 
 
+LIST_RECIPES = """
+from tahoe_engine.errors import ConfigError
+from tahoe_engine.features import list_recipes, plan_features
+assert {'biospark-m3', 'biospark-m4', 'dge'} <= {path.stem for path in list_recipes()}
+try:
+    plan_features('run')
+except ConfigError as error:
+    assert 'tahoe-engine[ml]' in str(error), error
+else:
+    raise AssertionError('the plain installation has dask-ml')
+"""
+
+
 def main() -> None:
     """Install the one wheel of a folder with the locked dependencies, and do the main job with it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -51,6 +64,7 @@ def main() -> None:
         run(tahoe, "cells", place / "atlas", "--into", place / "run", "--profile", "small_machine", "--quiet")
         run(tahoe, "verify", place / "run", "--deep")
         run(python, "-c", READ_TABLES, place / "run")
+        run(python, "-c", LIST_RECIPES)
     print(f"{wheel.name} works in an empty environment")
 
 

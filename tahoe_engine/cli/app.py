@@ -80,6 +80,11 @@ def _run(args: list[str] | None) -> int:
         finally:
             # Also what was printed before an error: else Python flushes it at its end, and complains.
             flush_stdout()
+    except LeakError as error:
+        # A line a finding; each is escaped by itself.
+        for line in f"tahoe: {error}".splitlines():
+            _say(line)
+        return error.exit_code
     except TahoeError as error:
         # A finding a line; in all other messages a line break is somebody else's.
         for line in f"tahoe: {error}".split("\n") if isinstance(error, LeakError) else [f"tahoe: {error}"]:

@@ -160,7 +160,11 @@ def print_report(report: FeaturesReport, *, as_json: bool) -> int:
         if values["absent"]:
             facts.append((f"{column} not there", escape_controls(", ".join(values["absent"]))))
     facts += [
-        ("time", f"{duration(report.seconds)}, {count(round(told['rows_per_second'] or 0))} rows/s"),
+        (
+            "time",
+            duration(report.seconds)
+            + (f", {count(round(told['rows_per_second']))} rows/s" if told["rows_per_second"] else ""),
+        ),
         ("bytes", size(told["bytes"])),
         ("tables", escape_controls(f"{report.into}/features/{report.name}")),
     ]

@@ -31,9 +31,11 @@ def inspect(run: RunFolder, json: options.Json = False) -> int:
         _print_stage(stage, found)
     for stage, found in facts["unfinished"].items():
         bad = found["quarantined"]
+        if "refused" in found:
+            sys.stdout.write(f"{stage}: refused by the leak guard; change the recipe, or say --allow-leaks\n")
+            continue
         done = f"{count(found['done'])} of {count(found['shards'])} shards done, {len(bad)} quarantined"
-        why = f"refused ({found['refused']}), " if "refused" in found else ""
-        sys.stdout.write(f"{stage}: not finished, {why}{done}; run the same command again to resume\n")
+        sys.stdout.write(f"{stage}: not finished, {done}; run the same command again to resume\n")
         _print_quarantined(bad)
     return 0
 
@@ -61,6 +63,9 @@ def _print_stage(stage: str, found: dict[str, Any]) -> None:
                 (f"  {name.replace('_', ' ')}", found.get(name))
                 for name in ("n_groups", "n_cells", "n_contrasts", "n_without_control")
             ),
+            ("  split", found.get("split", {}).get("hash")),
+            *((f"  rows to {name}", number) for name, number in found.get("split", {}).get("rows", {}).items()),
+            *((f"  leak allowed: {leak['column']}", leak["kind"]) for leak in found.get("leaks", ())),
             *((f"  of {needed}", digest) for needed, digest in found.get("needs", {}).items()),
             *((f"  flagged {name}", number) for name, number in found.get("flags", {}).items()),
             *((f"  rows {name}", number) for name, number in found.get("rows", {}).items()),

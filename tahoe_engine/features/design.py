@@ -55,6 +55,8 @@ class Design:
         Columns that go along.
     split : Split
         Who trains.
+    key : tuple of str
+        Columns that tell rows apart.
     baselines : dict
         Of each delta target, by its name.
     levels : dict
@@ -76,6 +78,7 @@ class Design:
     recipe: Recipe
     ids: tuple[str, ...]
     split: Split = field(repr=False)
+    key: tuple[str, ...] = ()
     baselines: Mapping[str, Baselines] = field(default_factory=dict, repr=False)
     levels: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict, repr=False)
     statistics: Mapping[str, FittedStatistics] = field(default_factory=dict, repr=False)
@@ -132,13 +135,15 @@ class Design:
             return block.columns
         return self.genes[block.name].columns
 
-    def place(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def place(self, frame: pl.DataFrame, *, known: bool = True) -> pl.DataFrame:
         """Say of rows who trains, and what their targets are.
 
         Parameters
         ----------
         frame : polars.DataFrame
             Rows with the columns of `columns_of_split` and `columns_of_targets`.
+        known : bool
+            As in `Split.assign`.
 
         Returns
         -------
@@ -147,27 +152,29 @@ class Design:
         """
         import polars as pl
 
-        assigned = self.split.assign(frame)
+        assigned = self.split.assign(frame, known=known)
         targets = add_targets(frame, self.recipe.targets, self.baselines)
         names = [target.name for target in self.recipe.targets]
         # A target may be called like the column it is.
         placed = frame.drop(names, strict=False).hstack(assigned).hstack(targets.select(names))
         return placed.filter(~pl.col(CONTROL)) if self.recipe.rows.controls == "drop" else placed
 
-    def make(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def make(self, frame: pl.DataFrame, *, known: bool = True) -> pl.DataFrame:
         """Make features of rows.
 
         Parameters
         ----------
         frame : polars.DataFrame
             Rows with the columns `needed`.
+        known : bool
+            As in `Split.assign`.
 
         Returns
         -------
         polars.DataFrame
             The ids, ``split``, ``fold``, the targets, then the features.
         """
-        return self.make_placed(frame, self.place(frame))
+        return self.make_placed(frame, self.place(frame, known=known))
 
     def make_placed(self, frame: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
         """Make features of rows whose place and targets are known.

@@ -157,8 +157,8 @@ class Launch:
         self._journal.sync()
 
     @property
-    def columns(self) -> dict[str, str]:
-        """Names and types of the columns of the parts, as Polars has them."""
+    def columns(self) -> list[list[str]]:
+        """Names and types of the columns of the parts, in order, as Polars has them."""
         return next(iter(self.ledger.receipts.values()))["columns"]  # type: ignore[no-any-return]
 
     def hold_back(self) -> None:

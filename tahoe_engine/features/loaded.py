@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ConfigError
-from tahoe_engine.features.keys import hash_texts
-from tahoe_engine.features.rows import CONTROL, KEY_SEED, ROW_KEY
+from tahoe_engine.features.joined import Joins
+from tahoe_engine.features.rows import OWN, RowReader
 from tahoe_engine.features.store import LINEAGE, decode_design
+from tahoe_engine.features.table import TableParts
 from tahoe_engine.run import Layout, Run, read_published, require_whole
-from tahoe_engine.schema import BARCODE, DRUG, FEATURES, SAMPLE, SPLITS
+from tahoe_engine.schema import FEATURES, SPLITS
 
 if TYPE_CHECKING:
     import os
@@ -162,51 +163,54 @@ class Features:
                 pieces.append(_spread(rows[name].to_numpy().astype(np.int64), len(names)))
         return csr_array(hstack(pieces, format="csr"))
 
-    def transform(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Make features of rows of the table the recipe is about, as they were made for the run.
+    def transform(self, rows: pl.DataFrame, *, obs: str | os.PathLike[str] = "") -> pl.DataFrame:
+        """Make features of rows, as they were made for the run.
 
         Parameters
         ----------
         rows : polars.DataFrame
-            With the columns of the table; derived and joined ones are not computed here.
+            With the columns of the table that the recipe needs; joined and derived ones are added. They need not have
+            been in the table: what is not known has no ones, no split and no baseline.
+        obs : str or path-like
+            As in `make_features`.
 
         Returns
         -------
         polars.DataFrame
-            As the parts have them, with ``split``.
+            As the parts have them, with ``split``; filters of the recipe are not applied, control cells are dropped
+            where it says so.
 
         Raises
         ------
         ConfigError
-            If a column is missing; it is named.
+            If a column is missing.
         """
-        return self.design.make(self._complete(rows))
-
-    def _complete(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Add the columns of our own that can be computed of those that are there; what lacks is named."""
-        import polars as pl
-
-        needed, recipe = self.design.needed, self.design.recipe
-        own = []
-        if CONTROL in needed and CONTROL not in rows.columns:
-            drug = rows[DRUG] if DRUG in rows.columns else pl.repeat(None, rows.height, dtype=pl.String, eager=True)
-            own.append(drug.cast(pl.String).eq_missing(recipe.rows.control).alias(CONTROL))
-        key = (BARCODE, SAMPLE) if recipe.table == "cells" else recipe.key
-        if ROW_KEY in needed and ROW_KEY not in rows.columns and key and set(key) <= set(rows.columns):
-            texts = [rows[name].cast(pl.String) for name in key]
-            own.append(pl.Series(ROW_KEY, hash_texts(texts, KEY_SEED), dtype=pl.UInt64))
-        missing = [name for name in needed if name not in rows.columns and name not in {one.name for one in own}]
-        if missing:
-            raise ConfigError(f"{self.name}: rows to transform lack {', '.join(missing)}")
-        return rows.with_columns(own)
+        design, layout = self.design, Layout(self.root)
+        metadata = str(layout.metadata.absolute()) if layout.metadata.is_dir() else ""
+        table = TableParts(
+            kind=design.recipe.table,
+            slices=(),
+            hashes={},
+            columns=tuple(rows.columns),
+            key=design.key,
+            ids=design.ids,
+            needs={},
+            told={},
+            metadata=metadata,
+        )
+        reader = RowReader(design.recipe, table, Joins.load(design.recipe, table, str(obs)))
+        wanted = [name for name in design.needed if name not in OWN]
+        reader.require_columns([*wanted, *design.key])
+        frame = reader.add_own(reader.complete(rows, reader.list_base(wanted)), design.needed)
+        return design.make(frame.select(design.needed), known=False)
 
     def _stored(self, target: str | None) -> list[str]:
         told = self.lineage
         if target is not None and target not in told["targets"]:
             raise ConfigError(f"{self.name}: no target {target!r}; there is {', '.join(told['targets'])}")
         without = set(told["targets"][target]["without"]) if target is not None else set()
-        # Manifests are sorted by name; the parts are not.
-        return [name for name in self.design.columns if told["columns"][name]["block"] not in without]
+        names = [name for name, _ in self.manifest["columns"] if name in told["columns"]]
+        return [name for name in names if told["columns"][name]["block"] not in without]
 
 
 def load_features(run: str | os.PathLike[str], name: str) -> Features:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.config import Settings
+from tahoe_engine.daskml import require_daskml
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.blocks import Expression, Numeric, OneHotSvd
 from tahoe_engine.features.columns import columns_of_split, columns_of_targets, needed_columns
@@ -202,6 +203,7 @@ def plan_features(
     StageError, SourceError, BadDataError
         If the table is not there or cannot be read.
     """
+    require_daskml()
     settings = settings or Settings()
     chosen = settings.features
     if recipe is not None:

@@ -105,7 +105,9 @@ def prepare_design(
     split = passes.split(counted, reader)
     shards = locate_shards(layout.root, plan.settings, plan.source) if plan.reads_shards else {}
     root = str(layout.root.absolute())
-    design = Design(plan.recipe, plan.table.ids, split, root=root, shards=shards, settings=plan.settings)
+    design = Design(
+        plan.recipe, plan.table.ids, split, plan.table.key, root=root, shards=shards, settings=plan.settings
+    )
     faced: Faced = passes.reduce(Facing(reader, design), merge_faced)
     baselines = passes.decide_baselines(faced, reader, design)
     design = replace(design, baselines=baselines, levels=_decide_levels(plan, faced))

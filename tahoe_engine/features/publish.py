@@ -83,7 +83,10 @@ def _tell_empty(launch: Launch) -> Iterator[str]:
         for split in SPLITS:
             if 0 < rows[split] == missing[split]:
                 why = (
-                    "; no control cell trains in their strata, or they have no value" if target.kind == "delta" else ""
+                    "; no control cell trains in their strata, or they have no value: split by something else, take a "
+                    "coarser `by`, or write baseline = 'all' and say so"
+                    if target.kind == "delta"
+                    else ""
                 )
                 yield f"{split}: none of its {rows[split]:,} rows has the target {target.name!r}{why}"
 

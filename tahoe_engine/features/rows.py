@@ -137,8 +137,6 @@ class RowReader:
         BadDataError
             If the part cannot be read.
         """
-        import polars as pl
-
         rows = self.recipe.rows
         asked = {*(name for name in wanted if name not in OWN), *rows.keep}
         asked |= self.where.columns if self.where else set()
@@ -150,10 +148,7 @@ class RowReader:
         for column, values in rows.keep.items():
             frame = frame.filter(_is_one_of(frame.schema[column], column, values))
         told["keep"] = told["rows"] - frame.height
-        frame = self.joins.add(frame, base)
-        for name, formula in self.derived.items():
-            if formula.columns <= set(frame.columns):
-                frame = frame.with_columns(formula.expression(frame.schema).alias(name))
+        frame = self.complete(frame, base)
         if self.where is not None:
             if self.where.tell_kind(frame.schema) != "truth":
                 raise ConfigError(f"rows.where = {rows.where!r} must be true or false; write a comparison")
@@ -161,18 +156,58 @@ class RowReader:
         told["where"] = told["rows"] - told["keep"] - frame.height
         if rows.first and self.before:
             frame = frame.head(max(0, rows.first - self.before[piece.name]))
+        return self.add_own(frame, wanted, self.before.get(piece.name, 0)).select(*dict.fromkeys(wanted)), told
+
+    def complete(self, frame: pl.DataFrame, base: Collection[str]) -> pl.DataFrame:
+        """Join and derive columns.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            Rows of the table.
+        base : collection of str
+            Columns to join; what can be derived of what is there then, is.
+
+        Returns
+        -------
+        polars.DataFrame
+            The same rows.
+        """
+        frame = self.joins.add(frame, base)
+        for name, formula in self.derived.items():
+            if formula.columns <= set(frame.columns):
+                frame = frame.with_columns(formula.expression(frame.schema).alias(name))
+        return frame
+
+    def add_own(self, frame: pl.DataFrame, wanted: Collection[str], first: int = 0) -> pl.DataFrame:
+        """Add the columns that are the engine's own.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            Rows with the key of the table, and ``drug`` where it has one.
+        wanted : collection of str
+            Of ``row_key``, ``row_number`` and ``is_control``.
+        first : int
+            Number of the first row.
+
+        Returns
+        -------
+        polars.DataFrame
+            The same rows.
+        """
+        import polars as pl
+
         own = []
         if ROW_KEY in wanted:
             texts = [frame[name].cast(pl.String) for name in self.table.key]
             own.append(pl.Series(ROW_KEY, hash_texts(texts, KEY_SEED), dtype=pl.UInt64))
         if ROW_NUMBER in wanted:
-            first = self.before.get(piece.name, 0)
             own.append(pl.int_range(first, first + frame.height, dtype=pl.UInt64, eager=True).alias(ROW_NUMBER))
         if CONTROL in wanted:
-            known = DRUG in frame.columns
-            found = frame[DRUG].eq_missing(rows.control) if known else pl.repeat(False, frame.height, eager=True)  # noqa: FBT003 - a value
-            own.append(found.alias(CONTROL))
-        return frame.with_columns(own).select(*dict.fromkeys(wanted)), told
+            drug = frame[DRUG] if DRUG in frame.columns else pl.repeat(None, frame.height, dtype=pl.String, eager=True)
+            own.append(drug.eq_missing(self.recipe.rows.control).alias(CONTROL))
+        return frame.with_columns(own)
 
 
 def _read_slice(piece: Slice, table: TableParts, columns: Collection[str]) -> pl.DataFrame:

@@ -74,7 +74,8 @@ def _decide_groups(rule: SplitRule, groups: pl.DataFrame) -> Split:
     placed = ranked.with_columns(pl.Series(SPLIT, split, dtype=pl.UInt8), fold.alias(FOLD))
     warnings = _tell_shares(rule, placed)
     if rule.folds > trains.size:
-        warnings.append(f"{trains.size} groups train: fewer than the {rule.folds} folds, of which some are empty")
+        trained = "1 group trains" if trains.size == 1 else f"{trains.size} groups train"
+        warnings.append(f"{trained}: fewer than the {rule.folds} folds, of which some are empty")
     table = placed.select(*rule.by, SPLIT, FOLD).sort(*rule.by, nulls_last=False)
     return Split(rule, groups=table, n_rows=int(placed["rows"].sum()), warnings=tuple(warnings))
 

@@ -62,13 +62,16 @@ class Split:
             told.pop("n_rows")  # groups are where they are, however large
         return digest_of(told)
 
-    def assign(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def assign(self, frame: pl.DataFrame, *, known: bool = True) -> pl.DataFrame:
         """Say of rows who trains.
 
         Parameters
         ----------
         frame : polars.DataFrame
             Rows with the columns of the rule; without keys, also ``row_key`` or ``row_number``.
+        known : bool
+            Whether all rows were there when the split was made; else those of groups that were not are in no split,
+            and no row is where its place decided.
 
         Returns
         -------
@@ -80,12 +83,17 @@ class Split:
         StageError
             If a row is of a group that was not there when the split was made.
         """
+        import polars as pl
+
         if self.groups is not None:
-            return _assign_groups(self.groups, frame, self.rule.by)
+            return _assign_groups(self.groups, frame, self.rule.by, known=known)
+        if self.rule.method == "sklearn" and not known:
+            nobody = pl.Series(SPLIT, [None] * frame.height, dtype=pl.UInt8)
+            return pl.DataFrame([nobody, nobody.alias(FOLD)])
         if self.rule.method == "sklearn":
             return _assign_places(frame, self.rule, self.n_rows)
         assert self.strata is not None  # noqa: S101 - one of the two is there
-        return _assign_rows(self.strata, frame, self.rule)
+        return _assign_rows(self.strata, frame, self.rule, known=known)
 
     def describe(self) -> dict[str, Any]:
         """Give the split as plain values.
@@ -231,18 +239,18 @@ def _require_whole(split: Split) -> None:
         raise ValueError("a group is neither of training nor of validation nor of test")
 
 
-def _assign_groups(groups: pl.DataFrame, frame: pl.DataFrame, by: tuple[str, ...]) -> pl.DataFrame:
+def _assign_groups(groups: pl.DataFrame, frame: pl.DataFrame, by: tuple[str, ...], *, known: bool) -> pl.DataFrame:
     import polars as pl
 
     keys = frame.select(pl.col(name).cast(pl.String) for name in by)
     found = keys.join(groups, on=list(by), how="left", nulls_equal=True, maintain_order="left").select(SPLIT, FOLD)
-    if found[SPLIT].null_count():
+    if known and found[SPLIT].null_count():
         strange = keys.filter(found[SPLIT].is_null()).row(0)
         raise StageError(f"a row of {strange} was not there when the split was made; run `tahoe features --new`")
     return found
 
 
-def _assign_rows(strata: pl.DataFrame, frame: pl.DataFrame, rule: SplitRule) -> pl.DataFrame:
+def _assign_rows(strata: pl.DataFrame, frame: pl.DataFrame, rule: SplitRule, *, known: bool) -> pl.DataFrame:
     import numpy as np
     import polars as pl
 
@@ -251,14 +259,16 @@ def _assign_rows(strata: pl.DataFrame, frame: pl.DataFrame, rule: SplitRule) -> 
     if names:
         keys = frame.select(pl.col(name).cast(pl.String) for name in names)
         limits = keys.join(strata, on=names, how="left", nulls_equal=True, maintain_order="left")
-        if limits["n_rows"].null_count():
+        if known and limits["n_rows"].null_count():
             strange = keys.filter(limits["n_rows"].is_null()).row(0)
             raise StageError(f"a row of {strange} was not there when the split was made; run `tahoe features --new`")
     else:
         limits = strata[np.zeros(frame.height, np.int64)]
-    placed = limits.select("test", "validation").with_columns(hashes)
+    placed = limits.select("n_rows", "test", "validation").with_columns(hashes)
     split = (
-        pl.when((pl.col("hash") <= pl.col("test")).fill_null(value=False))
+        pl.when(pl.col("n_rows").is_null())
+        .then(pl.lit(None, pl.UInt8))
+        .when((pl.col("hash") <= pl.col("test")).fill_null(value=False))
         .then(pl.lit(TEST, pl.UInt8))
         .when((pl.col("hash") <= pl.col("validation")).fill_null(value=False))
         .then(pl.lit(VALIDATION, pl.UInt8))

@@ -50,6 +50,7 @@ def encode_design(prepared: Prepared) -> dict[str, bytes]:
     told = {
         "recipe": design.recipe.model_dump(mode="json"),
         "ids": list(design.ids),
+        "key": list(design.key),
         "scales": scales,
         "levels": {block: {name: list(one) for name, one in of.items()} for block, of in design.levels.items()},
         **{kind: sorted(getattr(design, kind)) for kind in KINDS},
@@ -115,6 +116,7 @@ def decode_design(files: Mapping[str, bytes], root: str) -> Design:
             recipe=recipe,
             ids=tuple(told["ids"]),
             split=split,
+            key=tuple(told["key"]),
             baselines=baselines,
             levels={block: {name: tuple(one) for name, one in of.items()} for block, of in told["levels"].items()},
             statistics=statistics,

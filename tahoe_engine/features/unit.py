@@ -126,7 +126,7 @@ def _commit(layout: Layout, unit: FeaturesUnit, name: str, rows: Any) -> dict[st
     temporary = layout.temporary / f"{flatten(f'{stage}/{name}')}.{uuid4().hex}"
     try:
         part = write_frame(temporary, rows)
-        columns = {column: str(dtype) for column, dtype in rows.schema.items()}
+        columns = [[column, str(dtype)] for column, dtype in rows.schema.items()]
         receipt = {stage: part, "counted": unit.work.design.count(rows), "columns": columns}
         final = layout.part(stage, name)
         final.parent.mkdir(parents=True, exist_ok=True)

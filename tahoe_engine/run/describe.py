@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
 SHOWN = (
     *("settings", "core", "metadata", "rows", "filtered", "rejected", "warnings", "wanted", "quarantined"),
-    *("needs", "n_groups", "n_cells", "n_contrasts", "n_without_control", "flags", "meaning", "versions"),
+    *(
+        "needs",
+        "split",
+        "leaks",
+        "n_groups",
+        "n_cells",
+        "n_contrasts",
+        "n_without_control",
+        "flags",
+        "meaning",
+        "versions",
+    ),
 )
 
 
@@ -48,7 +59,7 @@ def describe_run(path: str | PathLike[str]) -> dict[str, Any]:
         parts = manifest["parts"]
         stages[stage] = {
             "parts": len(parts),
-            "table_rows": sum(part["rows"] for part in parts),
+            "table_rows": sum(part["rows"] for part in parts if not part["name"].startswith("transformers/")),
             "bytes": sum(part["size"] for part in parts),
             "digest": manifest["digest"],
             "format_version": manifest["format_version"],

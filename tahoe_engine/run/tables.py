@@ -156,7 +156,7 @@ def _columns(name: str, manifest: dict[str, Any]) -> dict[str, Any]:
     import polars as pl
 
     if name.startswith(f"{FEATURES}/"):
-        return {column: getattr(pl, dtype) for column, dtype in manifest["columns"].items()}
+        return {column: getattr(pl, dtype) for column, dtype in manifest["columns"]}
     settings = manifest.get("settings", {})
     table = TABLES[name]
     if name == "cells":

@@ -88,8 +88,9 @@ def main() -> None:
 
 def report_features(asked: argparse.Namespace, place: Path) -> None:
     """A full recipe, beside Polars and scikit-learn."""
-    sizes = {"rows": 20_000, "peer_rows": 2_000} if asked.smoke else {"rows": 5_000_000, "peer_rows": 500_000}
-    write_report(asked.results, "features", sizes, measure_features(place, **sizes))
+    rows, peer_rows = (20_000, 2_000) if asked.smoke else (5_000_000, 500_000)
+    found = measure_features(place, rows=rows, peer_rows=peer_rows)
+    write_report(asked.results, "features", {"rows": rows, "peer_rows": peer_rows}, found)
 
 
 def report_peers(asked: argparse.Namespace, atlas: Atlas, place: Path, only: list[str]) -> None:
