@@ -25,6 +25,20 @@ CELL_COLUMNS = (
     "expr_std",
     "expr_skew",
 )
+RECIPE = "biospark-m3"
+FEATURE_COLUMNS = (
+    "drug",
+    "cell_name",
+    "plate",
+    "fold",
+    "delta_mean",
+    "expr_mean",
+    "expr_mean expr_std",
+    "expr_len^2",
+    "log1p(expr_mean)",
+    "cell_line_id_code",
+    "drug_code",
+)
 GENE_COLUMNS = ("gene_symbol", "ensembl_id", "n_cells_by_counts", "total_counts", "mean_cp10k", "pct_dropout_by_counts")
 
 
@@ -73,6 +87,20 @@ def show_contrasts(run: Path) -> None:
         print(best.select(columns).collect())
 
 
+def show_features(run: Path) -> None:
+    """Print a few rows that a model would train on."""
+    import polars as pl
+
+    import tahoe_engine as te
+
+    features = te.load_features(run, RECIPE)
+    train = features.table("train").select(FEATURE_COLUMNS).collect()
+    with pl.Config(tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True, float_precision=3):
+        n_columns = len(features.columns())
+        print(f"\nfeatures {RECIPE}: five training rows; with codes spread out the matrix has {n_columns} columns")
+        print(train.gather_every(max(1, train.height // 5)).head(5))
+
+
 def main() -> None:
     """Run the demonstration; what an earlier one left is removed first."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -86,6 +114,7 @@ def main() -> None:
     tahoe("cells", atlas, "--into", asked.into / "run")
     tahoe("groups", "--into", asked.into / "run")
     tahoe("contrasts", "--into", asked.into / "run")
+    tahoe("features", "--into", asked.into / "run", "--recipe", RECIPE)
     five = asked.shared / "tahoe" / "five_real_cells.parquet"
     if five.is_file():
         runs["five real cells of Tahoe-100M"] = asked.into / "five_real_cells"
@@ -95,6 +124,7 @@ def main() -> None:
     for title, run in runs.items():
         show(run, title)
     show_contrasts(asked.into / "run")
+    show_features(asked.into / "run")
 
 
 if __name__ == "__main__":

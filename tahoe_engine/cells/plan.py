@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from tahoe_engine import schema
 from tahoe_engine.cells.wanted import Wanted, resolve_wanted
 from tahoe_engine.config import Settings, parse_rows
 from tahoe_engine.errors import ConfigError, ShardError
+from tahoe_engine.run import require_room
 from tahoe_engine.source import Footer, Shard, choose_metadata, find_shards, read_footers, scheme_of
 from tahoe_engine.vocabulary.joined import Joined, load_joined
 from tahoe_engine.workers import count_workers
@@ -182,12 +182,8 @@ class CellsPlan:
                 )
         if into is not None:
             rows_read = sum(_rows_read(shard, self.wanted) for shard in self.shards)
-            output, free = int(self.output_bytes(rows_read) * (1 - done)), shutil.disk_usage(_existing(Path(into))).free
-            if output > free:
-                raise ConfigError(
-                    f"about {output >> 20} MiB will be written and {into} has room for {free >> 20}; "
-                    "free some, use another disk, or ask for less (--stats qc, filters)"
-                )
+            remedy = "free some, use another disk, or ask for less (--stats qc, filters)"
+            require_room(Path(into), int(self.output_bytes(rows_read) * (1 - done)), remedy)
 
 
 def plan_cells(
@@ -302,10 +298,3 @@ def _share(footer: Footer, index: int, key: str, column: str, wanted: Wanted) ->
 
 def _rows_read(shard: PlannedShard, wanted: Wanted) -> int:
     return sum(rows for rows, _ in _groups(shard, wanted))
-
-
-def _existing(path: Path) -> Path:
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path

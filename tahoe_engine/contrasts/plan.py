@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,11 +11,13 @@ from tahoe_engine.contrasts.computed import CONTRASTS_AT_ONCE, GROUPS_AT_ONCE
 from tahoe_engine.contrasts.design import Stratum, design_contrasts
 from tahoe_engine.errors import ConfigError, StageError
 from tahoe_engine.groups.gather import MomentParts
-from tahoe_engine.run import Layout, read_plate, read_published, require_whole
+from tahoe_engine.run import Layout, read_plate, read_published, require_room, require_whole
 from tahoe_engine.run.layout import PARTITIONED
-from tahoe_engine.workers import count_workers
+from tahoe_engine.workers import allowed_memory, count_workers
 
 if TYPE_CHECKING:
+    import os
+
     import polars as pl
 
 # Measured with 20,000 genes a group (limma: 559 MiB for 96 groups, 877 MiB for 480; welch: 516 MiB), rounded up.
@@ -145,22 +145,14 @@ class ContrastsPlan:
             If a worker has too little memory, or the disk too little room.
         """
         workers = self.settings.workers
-        need, n_workers = self.memory(), count_workers(workers)
+        need, allowed = self.memory(), allowed_memory(workers)
         largest = max(self.units, key=self._need, default=None)
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        allowed = workers.memory_mib << 20 if n_workers else memory
         if largest is not None and not workers.scheduler and need > allowed:
             raise ConfigError(
                 f"{largest.name}: a fit of {len(largest.groups)} groups needs about {need >> 20} MiB and may have "
                 f"{allowed >> 20}; raise workers.memory_mib, put more into contrasts.within, or use --method welch"
             )
-        output = int(self.output_rows() * ROW_BYTES * (1 - done))
-        free = shutil.disk_usage(self.folder).free
-        if output > free:
-            raise ConfigError(
-                f"about {output >> 20} MiB will be written and there is room for {free >> 20}; free some, or use "
-                "another disk"
-            )
+        require_room(Path(self.folder), int(self.output_rows() * ROW_BYTES * (1 - done)))
 
 
 def plan_contrasts(into: str | os.PathLike[str], *, settings: Settings | None = None) -> ContrastsPlan:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,11 +16,12 @@ from tahoe_engine.features.names import require_names
 from tahoe_engine.features.recipes import load_recipe
 from tahoe_engine.features.rows import OWN, RowReader
 from tahoe_engine.features.table import SLICE_ROWS, find_table
-from tahoe_engine.run import Layout
+from tahoe_engine.run import Layout, require_room
 from tahoe_engine.schema import FEATURES
-from tahoe_engine.workers import count_workers
+from tahoe_engine.workers import allowed_memory, count_workers
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     Source = str | os.PathLike[str] | Sequence[str]
@@ -151,23 +150,13 @@ class FeaturesPlan:
             If a worker has too little memory, or the disk too little room.
         """
         workers = self.settings.workers
-        allowed = workers.memory_mib << 20
-        if not count_workers(workers):
-            allowed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        need = self.memory()
+        need, allowed = self.memory(), allowed_memory(workers)
         if not workers.scheduler and need > allowed:
             raise ConfigError(
                 f"{self.name}: a slice of rows needs about {need >> 20} MiB and may have {allowed >> 20}; raise "
                 "workers.memory_mib, or ask for fewer features"
             )
-        output = int(self.output_bytes() * (1 - done))
-        place = next(path for path in (self.root.absolute(), *self.root.absolute().parents) if path.exists())
-        free = shutil.disk_usage(place).free
-        if output > free:
-            raise ConfigError(
-                f"about {output >> 20} MiB will be written and there is room for {free >> 20}; free some, or use "
-                "another disk"
-            )
+        require_room(self.root, int(self.output_bytes() * (1 - done)))
 
 
 def plan_features(

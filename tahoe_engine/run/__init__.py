@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tahoe_engine.run.begin import begin_stage, hold_back
 from tahoe_engine.run.describe import describe_run
-from tahoe_engine.run.disk import hash_file, sync_folder
+from tahoe_engine.run.disk import hash_file, require_room, sync_folder
 from tahoe_engine.run.epoch import require_newest
 from tahoe_engine.run.fingerprint import describe_build
 from tahoe_engine.run.frames import digest_frame, encode_frame, write_frame
@@ -67,6 +67,7 @@ __all__ = [
     "replace_file",
     "require_free",
     "require_newest",
+    "require_room",
     "require_whole",
     "set_aside_stages",
     "sync_folder",

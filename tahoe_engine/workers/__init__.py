@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tahoe_engine.workers.computing import Computing, open_computing, open_workers
-from tahoe_engine.workers.dask_config import count_workers, is_here
+from tahoe_engine.workers.dask_config import allowed_memory, count_workers, is_here
 from tahoe_engine.workers.deferred import Deferred
 from tahoe_engine.workers.died import WorkerDiedError
 from tahoe_engine.workers.guarded import guard_units
@@ -29,6 +29,7 @@ __all__ = [
     "Computing",
     "Deferred",
     "WorkerDiedError",
+    "allowed_memory",
     "count_workers",
     "guard_units",
     "is_here",

@@ -42,6 +42,24 @@ def count_workers(settings: WorkersSettings) -> int:
     return max(1, len(os.sched_getaffinity(0)))
 
 
+def allowed_memory(settings: WorkersSettings) -> int:
+    """Give the bytes a process that works may take.
+
+    Parameters
+    ----------
+    settings : WorkersSettings
+        Its section.
+
+    Returns
+    -------
+    int
+        Of a worker; of this machine, where this process works alone.
+    """
+    if count_workers(settings):
+        return settings.memory_mib << 20
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def is_here(settings: WorkersSettings) -> bool:
     """Tell whether this process does the work itself, without a cluster.
 
