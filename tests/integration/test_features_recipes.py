@@ -34,6 +34,10 @@ DRUG, LINE, MOA = (
     for name, column in (("drug", schema.DRUG), ("line", schema.CELL_LINE_ID), ("moa", schema.MOA_FINE))
 )
 PLAIN = [SUMMARIES, DRUG, LINE, MOA]
+IDS = (
+    *("sample", "plate", "drug", "moa", "line", "drug x line", "rows", "no controls"),
+    *("statistics", "left out", "vectors", "joins", "classes", "derived"),
+)
 OF_DRUGS: dict[str, Any] = {"kind": "target_statistics", "name": "of_drugs", "by": [schema.DRUG], "of": "delta"}
 
 
@@ -98,24 +102,7 @@ def honest(**parts: Any) -> Recipe:
             "features": [DRUG, {**SUMMARIES, "columns": ["depth", "expr_std"]}],
         },
     ],
-    ids=(
-        [
-            "sample",
-            "plate",
-            "drug",
-            "moa",
-            "line",
-            "drug x line",
-            "rows",
-            "no controls",
-            "statistics",
-            "left out",
-            "vectors",
-            "joins",
-            "classes",
-            "derived",
-        ]
-    ),
+    ids=IDS,
 )
 def test_the_guard_is_silent_about_what_is_honest(table: Path, tmp_path: Path, parts: dict[str, Any]) -> None:
     report = te.make_features(tmp_path / "run", honest(**parts), table=table, workers=0)

@@ -118,6 +118,27 @@ def test_levels_that_do_not_train_are_unknown_and_empty_ones_are_one_level(cells
 
 
 @pytest.mark.parametrize(
+    "parts",
+    [
+        {"targets": [TARGET | {"column": "pair"}]},
+        {"split": {"by": ["pair"]}},
+        {"features": [{"kind": "one_hot", "name": "pair", "column": "pair", "levels": "seen"}]},
+        {"features": [A | {"columns": ["pair"]}]},
+    ],
+    ids=["target", "split", "levels", "numbers"],
+)
+@pytest.mark.parametrize("kind", ["list", "record", "bytes"])
+def test_a_column_of_lists_is_refused_where_it_is_used(
+    cells: pl.DataFrame, tmp_path: Path, parts: dict[str, Any], kind: str
+) -> None:
+    pair = {"list": pl.concat_list("a", "b"), "record": pl.struct("a", "b"), "bytes": pl.col("drug").cast(pl.Binary)}
+    table = cells.with_columns(pair[kind].alias("pair"))
+    with pytest.raises(BadDataError, match=r"part-\d.parquet: the column 'pair' is (List|Struct|Binary)"):
+        make(tmp_path / "run", table, make_recipe(**parts))
+    make(tmp_path / "other", table)
+
+
+@pytest.mark.parametrize(
     ("change", "n_rows"),
     [
         (lambda cells: cells.drop("drug"), 192),
