@@ -151,8 +151,8 @@ class TargetStatistics(Part):
     method : {"folds", "leave_one_out"}
         Training rows see the other folds, or all others but themselves (mean alone).
     noise : float
-        leave_one_out: standard deviation of the noise its values are multiplied with, 1 + N(0, noise); by the hash of
-        the row, hence the same each time.
+        leave_one_out: standard deviation of the noise that is added, in units of the target's; never less than ten
+        times what leaving out a row moves its level by. By the hash of the row, hence the same each time.
     """
 
     kind: Literal["target_statistics"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.counts import locate_shards
 from tahoe_engine.cells.report import Progress
-from tahoe_engine.errors import BadDataError, ConfigError
+from tahoe_engine.errors import BadDataError, ConfigError, escape_controls
 from tahoe_engine.features.blocks import Expression, Numeric, OneHot, OneHotSvd, Svd, TargetStatistics
 from tahoe_engine.features.chains import Chain
 from tahoe_engine.features.design import OTHER, Design
@@ -163,7 +163,12 @@ class _Passes:
             counted.kept, counted.keys = again.kept, again.keys
         if not any(counted.kept.values()):
             absent = {column: values["absent"] for column, values in _tell_wanted(plan, counted).items()}
-            raise ConfigError(f"no row is left by [rows] of the recipe {plan.name!r}; not there at all: {absent}")
+            dropped = " and ".join(f"{counted.rows[why]:,} dropped by {why}" for why in ("keep", "where"))
+            missing = "; ".join(f"{column} has no {', '.join(values)}" for column, values in absent.items() if values)
+            raise ConfigError(
+                f"no row is left by [rows] of the recipe {plan.name!r}: {counted.rows['rows']:,} rows, {dropped}"
+                + escape_controls(f" ({missing})" if missing else "")
+            )
         return counted, reader
 
     def split(self, counted: Counted, reader: RowReader) -> Any:  # noqa: ANN401 - a Split

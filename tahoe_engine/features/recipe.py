@@ -183,6 +183,6 @@ class Recipe(Part):
         for block in self.features:
             if isinstance(block, TargetStatistics) and block.of not in targets:
                 raise ValueError(f"block {block.name!r}: there is no target {block.of!r}")
-            if isinstance(block, TargetStatistics) and block.method == "folds" and not self.split.folds:
-                raise ValueError(f"block {block.name!r}: statistics out of fold need folds; write split.folds = 5")
+            if isinstance(block, TargetStatistics) and not self.split.folds:
+                raise ValueError(f"block {block.name!r}: statistics of the target need folds; write split.folds = 5")
         return self
