@@ -127,6 +127,7 @@ def test_a_run_must_be_named_and_have_cells(tmp_path: Path, tahoe: Tahoe) -> Non
     assert "run `tahoe cells` first" in missing.stderr
 
 
+@pytest.mark.slow
 def test_a_leak_ends_with_4_and_a_line_a_finding_and_may_be_allowed(scanned: Path, recipe: Path, tahoe: Tahoe) -> None:
     before = published(scanned)
     asked = ("features", "--into", scanned, "--recipe", recipe, "--mode", "bug-compat", "--workers", 0)

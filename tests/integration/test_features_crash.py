@@ -135,6 +135,7 @@ def test_a_file_that_is_gone_is_made_again(
     assert not verify_run(into, deep=True)[1]
 
 
+@pytest.mark.slow
 def test_every_changed_byte_is_found_refused_and_mended(
     given: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
