@@ -95,7 +95,7 @@ def features(
 
     with show_progress(quiet=quiet, every=settings.run.progress_s) as show:
         report = make_features(into, source=source, settings=settings, new=new, on_progress=show)
-    return print_report(report, as_json=json) if json or not quiet else 0
+    return print_report(report, as_json=json)
 
 
 def show_recipes(*, json: bool) -> None:

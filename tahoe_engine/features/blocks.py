@@ -97,6 +97,8 @@ class OneHot(Part):
         All of the run's own tables of drugs and lines, or those of the training rows.
     top : int
         Keep that many of the most frequent levels and make one level, ``Other``, of the rest; 0 = keep all.
+    prefix : str
+        Set before the name of the column of codes.
     """
 
     kind: Literal["one_hot"]
@@ -104,6 +106,7 @@ class OneHot(Part):
     column: str
     levels: Literal["vocabulary", "seen"] = "vocabulary"
     top: Annotated[int, Field(ge=0, le=100_000)] = 0
+    prefix: str = ""
 
 
 class OneHotSvd(Part):

@@ -261,8 +261,8 @@ def _tell_wanted(plan: FeaturesPlan, counted: Counted) -> dict[str, dict[str, li
     for column, values in plan.recipe.rows.keep.items():
         seen = counted.seen.get(column, set())
         told[column] = {
-            "present": [value for value in values if value in seen],
-            "absent": [value for value in values if value not in seen],
+            "present": [value for value in values if _is_among(value, seen)],
+            "absent": [value for value in values if not _is_among(value, seen)],
         }
     return told
 
@@ -271,3 +271,13 @@ def _require(thing: Any) -> Any:  # noqa: ANN401 - whatever must be there
     if thing is None:
         raise AssertionError("a pass gave nothing")
     return thing
+
+
+def _is_among(value: str, seen: set[str]) -> bool:
+    """Tell whether a value was seen; "3.0" is 3 where numbers are kept."""
+    if value in seen:
+        return True
+    try:
+        return any(float(value) == float(other) for other in seen)
+    except ValueError:
+        return False

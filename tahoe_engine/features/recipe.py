@@ -150,7 +150,7 @@ class Recipe(Part):
     fitted_on : {"train", "all"}
         "all" is the references' mistake, kept for comparison: the leak guard refuses it.
     allow : tuple of str
-        Columns of which the leak guard may say what it likes.
+        Columns, or whole blocks, of which the leak guard may say what it likes.
     rows, split, targets, features
         See there.
     """

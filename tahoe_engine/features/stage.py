@@ -12,6 +12,7 @@ from tahoe_engine.features.guard import guard_features, refuse_leaks
 from tahoe_engine.features.launch import Launch
 from tahoe_engine.features.plan import plan_features
 from tahoe_engine.features.publish import publish
+from tahoe_engine.features.recipes import HONEST
 from tahoe_engine.features.report import FeaturesReport
 from tahoe_engine.run import Journal, describe_build, open_run, require_free, set_aside_stages
 from tahoe_engine.schema import SPLITS
@@ -88,6 +89,8 @@ def make_features(  # noqa: PLR0913 - the keywords are the options of the comman
     >>> te.Run("demo/run").table("features/biospark-m3/train").collect()  # doctest: +SKIP
     """
     named, own = _name_recipe(recipe)
+    if mode not in {None, HONEST} and own is not None:
+        raise ConfigError("a recipe that is handed over has no other mode; name its file")
     chosen: dict[str, object] = {
         "recipe": named,
         "mode": mode,
