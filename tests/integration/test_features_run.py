@@ -108,6 +108,7 @@ def test_the_references_way_has_zeros_all_plates_and_a_scale_of_all_rows(cells: 
     assert rows["delta"].null_count() == 0
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_bytes_of_none(cells: pl.DataFrame, undisturbed: Path, tmp_path: Path) -> None:
     # The name of the folder is no part of it: not where it is, nor blanks in it.
     into = tmp_path / "my run"

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import tahoe_engine as te
-from made_tables import DELTA, SUMMARIES, make, make_cells, make_recipe, read_parts
+from made_tables import DELTA, SUMMARIES, make, make_cells, make_recipe, read_parts, write_parts
 from tahoe_engine import schema
 from tahoe_engine.errors import BadDataError, ConfigError
 from tahoe_engine.features.columns import read_numbers
@@ -183,3 +183,16 @@ def test_numbers_of_any_kind_are_read_as_doubles() -> None:
     np.testing.assert_array_equal(read_numbers(frame, ("f", "u", "d", "b", "n")), expected)
     with pytest.raises(ConfigError, match=r"the column 'l' has no numbers, it is List\(Int64\)"):
         read_numbers(pl.DataFrame({"l": [[1]]}), ("l",))
+
+
+def test_a_recipe_is_a_name_a_path_or_a_recipe(cells: pl.DataFrame, tmp_path: Path) -> None:
+    from tahoe_engine.features.recipes import list_recipes
+
+    wrong: list[Any] = [3, {"table": "cells"}, b"dge"]
+    for recipe in wrong:
+        with pytest.raises(ConfigError, match="input should be a name, a path or a Recipe"):
+            te.make_features(tmp_path / "run", recipe, table=tmp_path, workers=0)
+    # A path is one, whoever wrote it: here it is found that the table is not for it.
+    table = write_parts(cells, tmp_path / "table", 1)
+    with pytest.raises(ConfigError, match="there is no column 'expr_len'"):
+        te.make_features(tmp_path / "run", next(iter(list_recipes())), table=table, workers=0)
