@@ -40,17 +40,21 @@ def quiet(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byte
 def test_killed_and_resumed_equals_undisturbed(
     run: Path, quiet: dict[str, bytes], tmp_path: Path, workers: str, parts: int
 ) -> None:
-    into = tmp_path / "run"
-    shutil.copytree(run, into)
-    options = ["--workers", workers, "--wells-a-block", "1", "-q"]
-    process = subprocess.Popen([sys.executable, "-m", "tahoe_engine", "groups", "--into", str(into), *options])
-    end = time.monotonic() + 60
-    while len(list(into.glob("groups/moments/*/*.parquet"))) < parts and process.poll() is None:
-        assert time.monotonic() < end
-        time.sleep(0.002)
-    process.kill()
-    assert process.wait(timeout=60) == -9, "it was through before it could be killed"
-    assert not (into / "groups/_MANIFEST.json").exists()
+    for attempt in range(10):
+        into = tmp_path / f"run{attempt}"
+        shutil.copytree(run, into)
+        options = ["--workers", workers, "--wells-a-block", "1", "-q"]
+        process = subprocess.Popen([sys.executable, "-m", "tahoe_engine", "groups", "--into", str(into), *options])
+        end = time.monotonic() + 60
+        while len(list(into.glob("groups/moments/*/*.parquet"))) < parts and process.poll() is None:
+            assert time.monotonic() < end
+            time.sleep(0.002)
+        process.kill()
+        # On a busy machine it may be through before it is killed.
+        if process.wait(timeout=60) == -9 and not (into / "groups/_MANIFEST.json").exists():
+            break
+    else:
+        pytest.fail("it was through each time before it could be killed")
     report = sum_groups(into, settings=ONE_BY_ONE)
     assert report.parts_found_done >= parts - 1
     assert groups_of(into) == quiet
