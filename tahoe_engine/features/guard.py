@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SAMPLED_PARTS: Final = 64  # that are looked into, spread over the table
 SAMPLED_ROWS: Final = 100_000
 SHOWN: Final = 12  # findings told in full
-MOST_VALUES: Final = 20_000_000  # of wide tables fewer rows are looked at
+MOST_VALUES: Final = 8_000_000  # of wide tables fewer rows are looked at
 REPEATED: Final = "(rows)"
 SPLIT: Final = "split"
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from tahoe_engine.config import Settings
 from tahoe_engine.daskml import require_daskml
 from tahoe_engine.errors import ConfigError
-from tahoe_engine.features.blocks import Expression, Numeric, OneHotSvd
+from tahoe_engine.features.blocks import Expression
 from tahoe_engine.features.columns import columns_of_split, columns_of_targets, needed_columns
 from tahoe_engine.features.joined import Joins
 from tahoe_engine.features.names import require_names
 from tahoe_engine.features.recipes import load_recipe
 from tahoe_engine.features.rows import OWN, RowReader
-from tahoe_engine.features.table import SLICE_ROWS, find_table
+from tahoe_engine.features.table import find_table
+from tahoe_engine.features.width import count_columns
 from tahoe_engine.run import Layout, require_room
 from tahoe_engine.schema import FEATURES
 from tahoe_engine.workers import allowed_memory, count_workers
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
 
 # Measured on made-up tables of 131,072 rows a slice; see docs/benchmarks.md.
-BASE_MEMORY: Final = 420 << 20  # a worker with Polars, dask.array and SciPy
+BASE_MEMORY: Final = 480 << 20  # a worker with Polars, dask.array and SciPy
 ROW_BYTES: Final = 400  # ids and texts of a row, in memory
-VALUE_BYTES: Final = 32  # a number of a feature: the matrix, a step's copy, the column, its encoded bytes
+VALUE_BYTES: Final = 48  # a number of a feature: the matrix, a step's copy, the column, its encoded bytes
 OUTPUT_BYTES: Final = 8  # a number in a part: measured ones do not compress
 
 
@@ -81,33 +82,14 @@ class FeaturesPlan:
         return cells and any(isinstance(block, Expression) for block in self.recipe.features)
 
     def count_columns(self) -> tuple[int, int]:
-        """Count what comes out.
-
-        Returns
-        -------
-        stored, dense : int
-            Columns of numbers that are stored, and the widest matrix there is on the way, as far as it is known before.
-        """
-        stored, dense = 0, 0
-        for block in self.recipe.features:
-            width = len(block.columns) if isinstance(block, Numeric) else 1
-            if isinstance(block, Numeric):
-                for step in block.steps:
-                    width = width * (width + 3) // 2 if step.do == "polynomial" else width
-                    width = min(width, step.components) if step.do == "svd" else width
-                    dense = max(dense, width)
-            elif isinstance(block, Expression):
-                dense, width = max(dense, block.genes), block.svd or block.genes
-            elif isinstance(block, OneHotSvd):
-                dense = width = block.components
-            stored += width
-        return stored, dense
+        """Count what comes out; see `tahoe_engine.features.width.count_columns`."""
+        return count_columns(self.recipe)
 
     def memory(self) -> int:
         """Estimate the peak memory of a worker, in bytes."""
         stored, dense = self.count_columns()
         rows = max(piece.n_rows for piece in self.table.slices)
-        return BASE_MEMORY + min(rows, SLICE_ROWS) * (ROW_BYTES + (stored + dense) * VALUE_BYTES)
+        return BASE_MEMORY + rows * (ROW_BYTES + (stored + dense) * VALUE_BYTES)
 
     def output_bytes(self) -> int:
         """Estimate the size of the parts, in bytes."""

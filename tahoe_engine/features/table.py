@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import BadDataError, ConfigError, SourceError, StageError
 from tahoe_engine.features.files import is_text, measure_file, require_keyable, require_same
+from tahoe_engine.features.width import SLICE_ROWS, choose_slice_rows
 from tahoe_engine.run import Layout, hash_file, read_published
 from tahoe_engine.schema import BARCODE, CELLS, GROUP_KEYS, SAMPLE, groups_index
 from tahoe_engine.toptable import read_top_table
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from tahoe_engine.features.recipe import Recipe
 
-SLICE_ROWS: Final = 131_072  # rows in memory at once; a row group of our own parts
 GROUPS_INDEX: Final = "index.parquet"
 
 
@@ -149,10 +149,13 @@ def _find_own(layout: Layout, recipe: Recipe) -> TableParts:
         path = folder / part["name"]
         if not path.is_file() or path.stat().st_size != part["size"]:
             raise StageError(f"{path}: gone or damaged; run `tahoe {recipe.table}` again with the same settings")
+    rows = choose_slice_rows(recipe)
     slices = [
         piece
         for part in sorted(entries, key=lambda part: str(part["name"]))
-        for piece in cut_part(part["name"].removesuffix(".parquet"), folder / part["name"], part["rows"])
+        for piece in cut_part(
+            part["name"].removesuffix(".parquet"), folder / part["name"], part["rows"], rows=choose_slice_rows(recipe)
+        )
     ]
     return TableParts(
         kind=recipe.table,
@@ -210,7 +213,9 @@ def _find_files(place: Path, recipe: Recipe) -> TableParts:
         slices=tuple(
             piece
             for path in paths
-            for piece in cut_part(path.stem, path, counts[path], whole=recipe.table == "top_table")
+            for piece in cut_part(
+                path.stem, path, counts[path], whole=recipe.table == "top_table", rows=choose_slice_rows(recipe)
+            )
         ),
         hashes={path.stem: hash_file(path) for path in paths},
         columns=columns,
@@ -222,7 +227,7 @@ def _find_files(place: Path, recipe: Recipe) -> TableParts:
     )
 
 
-def cut_part(name: str, path: Path, n_rows: int, *, whole: bool = False) -> Iterator[Slice]:
+def cut_part(name: str, path: Path, n_rows: int, *, whole: bool = False, rows: int = SLICE_ROWS) -> Iterator[Slice]:
     """Cut a part into slices.
 
     Parameters
@@ -235,6 +240,8 @@ def cut_part(name: str, path: Path, n_rows: int, *, whole: bool = False) -> Iter
         Its rows.
     whole : bool
         One slice, however long.
+    rows : int
+        Of a slice, at most.
 
     Yields
     ------
@@ -248,7 +255,7 @@ def cut_part(name: str, path: Path, n_rows: int, *, whole: bool = False) -> Iter
     >>> [(piece.name, piece.n_rows) for piece in cut_part("b", Path("b.parquet"), 7)]
     [('b', 7)]
     """
-    step = max(1, n_rows) if whole or is_text(path) else SLICE_ROWS
+    step = max(1, n_rows) if whole or is_text(path) else rows
     firsts = range(0, n_rows, step)
     for number, first in enumerate(firsts):
         yield Slice(name, str(path.absolute()), first, min(step, n_rows - first), number, single=len(firsts) == 1)

@@ -11,7 +11,8 @@ from made_tables import make_cells, make_recipe, write_parts
 from tahoe_engine import schema
 from tahoe_engine.errors import BadDataError, ConfigError, SourceError, StageError, TahoeError
 from tahoe_engine.features.files import measure_file, read_text, require_same
-from tahoe_engine.features.table import SLICE_ROWS, cut_part, find_table
+from tahoe_engine.features.table import cut_part, find_table
+from tahoe_engine.features.width import SLICE_ROWS
 from tahoe_engine.run import Layout
 
 if TYPE_CHECKING:
