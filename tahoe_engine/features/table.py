@@ -153,9 +153,7 @@ def _find_own(layout: Layout, recipe: Recipe) -> TableParts:
     slices = [
         piece
         for part in sorted(entries, key=lambda part: str(part["name"]))
-        for piece in cut_part(
-            part["name"].removesuffix(".parquet"), folder / part["name"], part["rows"], rows=choose_slice_rows(recipe)
-        )
+        for piece in cut_part(part["name"].removesuffix(".parquet"), folder / part["name"], part["rows"], rows=rows)
     ]
     return TableParts(
         kind=recipe.table,
