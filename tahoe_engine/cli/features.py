@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tahoe_engine.config import Settings
     from tahoe_engine.features import FeaturesReport
 
+SHOWN = 12  # leaks told one by one
 Recipe = Annotated[str | None, typer.Option(help="Name of a recipe (--list shows them), or path of a TOML file.")]
 Mode = Annotated[
     str | None,
@@ -172,7 +173,9 @@ def print_report(report: FeaturesReport, *, as_json: bool) -> int:
     print_facts(facts)
     for note in told["notes"]:
         sys.stderr.write(escape_controls(f"tahoe: note: {note}") + "\n")
-    for leak in told["leaks"]:
+    for leak in told["leaks"][:SHOWN]:
         text = f"tahoe: leak allowed: {leak['column']}: {leak['kind']}: {leak['evidence']}"
         sys.stderr.write(escape_controls(text) + "\n")
+    if len(told["leaks"]) > SHOWN:
+        sys.stderr.write(f"tahoe: and {count(len(told['leaks']) - SHOWN)} more leaks allowed; see `tahoe inspect`\n")
     return 0
