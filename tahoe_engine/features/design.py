@@ -135,7 +135,7 @@ class Design:
             return block.columns
         return self.genes[block.name].columns
 
-    def place(self, frame: pl.DataFrame, *, known: bool = True) -> pl.DataFrame:
+    def place(self, frame: pl.DataFrame, *, known: bool = True, targets: bool = True) -> pl.DataFrame:
         """Say of rows who trains, and what their targets are.
 
         Parameters
@@ -144,20 +144,17 @@ class Design:
             Rows with the columns of `columns_of_split` and `columns_of_targets`.
         known : bool
             As in `Split.assign`.
+        targets : bool
+            Whether the targets are asked for.
 
         Returns
         -------
         polars.DataFrame
-            The same rows with ``split``, ``fold`` and the targets; control cells that are dropped are not there.
+            Of the same rows ``split``, ``fold`` and the targets; control cells that are dropped are not there.
         """
-        import polars as pl
-
         assigned = self.split.assign(frame, known=known)
-        targets = add_targets(frame, self.recipe.targets, self.baselines)
-        names = [target.name for target in self.recipe.targets]
-        # A target may be called like the column it is.
-        placed = frame.drop(names, strict=False).hstack(assigned).hstack(targets.select(names))
-        return placed.filter(~pl.col(CONTROL)) if self.recipe.rows.controls == "drop" else placed
+        placed = assigned.hstack(add_targets(frame, self.recipe.targets, self.baselines)) if targets else assigned
+        return placed.filter(~frame[CONTROL]) if self.recipe.rows.controls == "drop" else placed
 
     def make(self, frame: pl.DataFrame, *, known: bool = True) -> pl.DataFrame:
         """Make features of rows.

@@ -50,7 +50,7 @@ class FittedRows:
     reader: RowReader
     design: Design
 
-    def read(self, piece: Slice, wanted: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def read(self, piece: Slice, wanted: tuple[str, ...], *, targets: bool = True) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Read the rows of a slice.
 
         Parameters
@@ -59,6 +59,8 @@ class FittedRows:
             Which.
         wanted : tuple of str
             Columns; a target may be among them.
+        targets : bool
+            Whether targets are asked for.
 
         Returns
         -------
@@ -68,10 +70,10 @@ class FittedRows:
         import polars as pl
 
         recipe = self.reader.recipe
-        own = [*columns_of_split(recipe), *columns_of_targets(recipe)]
-        more = [name for name in wanted if name in own or not self.design.is_target(name)]
+        own = [*columns_of_split(recipe), *(columns_of_targets(recipe) if targets else ())]
+        more = [name for name in wanted if name in own or not (targets and self.design.is_target(name))]
         frame, _ = self.reader.read(piece, tuple(dict.fromkeys([*own, *more])))
-        placed = self.design.place(frame)
+        placed = self.design.place(frame, targets=targets)
         rows = frame.filter(~pl.col(CONTROL)) if recipe.rows.controls == "drop" else frame
         if recipe.fitted_on == "all":
             return rows, placed
@@ -93,7 +95,8 @@ class NumberLoad:
 
     def __call__(self, piece: Slice, columns: tuple[str, ...]) -> NDArray[np.float64]:
         """Load a slice."""
-        rows, placed = self.rows.read(piece, columns)
+        targets = any(self.rows.design.is_target(name) for name in columns)
+        rows, placed = self.rows.read(piece, columns, targets=targets)
         return read_numbers(take_columns(rows, placed, columns), columns)
 
 
@@ -117,7 +120,7 @@ class BlockLoad:
         import numpy as np
 
         design = self.rows.design
-        rows, placed = self.rows.read(piece, tuple(columns_of_block(design.recipe, self.block)))
+        rows, placed = self.rows.read(piece, tuple(columns_of_block(design.recipe, self.block)), targets=False)
         matrix = design.read_matrix(self.block, rows, placed)
         names = design.names_before(self.block)
         places = [names.index(name) for name in columns]
