@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MANY_CLASSES: Final = 20  # whole numbers with no more values than this are classes, too
 HUGE: Final = 1e100  # no measurement: counts as missing, so that squares stay finite
+TEXTS: Final = ("String", "Categorical", "Enum")
 SEED: Final = 20_240_817  # of the sample of rows: any, but always the same
 
 
@@ -148,25 +149,27 @@ def read_sheet(
 
 
 def _read_target(series: pl.Series) -> tuple[Column | None, Codes | None, list[str]]:
-    column = read_numbers(series, parse=False)
+    text = str(series.dtype.base_type()) in TEXTS
+    column = read_numbers(series)
+    if column is not None and text and not column.known.all():
+        column = None  # "nan" is a word as any other
     if column is not None:
-        few = column.n_distinct <= (MANY_CLASSES if column.step >= 1 else 2)
-        if not few:
+        few = column.n_distinct <= (MANY_CLASSES if column.step >= 1 or text else 2)
+        if not few and not (text and column.step >= 1):  # whole numbers as text may be names, too
             return column, None, []
+        column = None if few and text else column
     codes = code_levels(series)
     names = series.unique().drop_nulls().sort().cast(str, strict=False).to_list() if series.len() else []
     return column, codes, [str(name) for name in names]
 
 
-def read_numbers(series: pl.Series, *, parse: bool = True) -> Column | None:
+def read_numbers(series: pl.Series) -> Column | None:
     """Give a column as numbers, if that is what it has; text of numbers, too.
 
     Parameters
     ----------
     series : polars.Series
         Numbers, truth values, times, or text.
-    parse : bool
-        Whether text that is all numbers counts.
 
     Returns
     -------
@@ -176,16 +179,16 @@ def read_numbers(series: pl.Series, *, parse: bool = True) -> Column | None:
     Examples
     --------
     >>> import polars as pl
-    >>> read_numbers(pl.Series("a", ["1", None, "3"])).data.tolist()
+    >>> read_numbers(pl.Series("a", ["1", None, " 3"])).data.tolist()
     [1.0, nan, 3.0]
     """
     import numpy as np
     import polars as pl
 
     dtype = series.dtype
-    if dtype.base_type() in (pl.String, pl.Categorical, pl.Enum):
-        parsed = series.cast(pl.String).cast(pl.Float64, strict=False) if parse else None
-        if parsed is None or parsed.null_count() > series.null_count() or parsed.null_count() == parsed.len():
+    if str(dtype.base_type()) in TEXTS:
+        parsed = series.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+        if parsed.null_count() > series.null_count() or parsed.null_count() == parsed.len():
             return None
         series = parsed
     elif not (dtype.is_numeric() or dtype == pl.Boolean or dtype.is_temporal()):
