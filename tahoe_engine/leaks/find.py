@@ -18,7 +18,7 @@ from tahoe_engine.leaks.pairs import find_duplicates
 from tahoe_engine.leaks.sheet import read_sheet
 from tahoe_engine.leaks.statistics import find_target_statistics, list_constant
 from tahoe_engine.leaks.straddle import find_repeated_rows, find_straddling
-from tahoe_engine.leaks.strata import list_strata
+from tahoe_engine.leaks.strata import list_many_levels, list_strata
 from tahoe_engine.leaks.ties import find_tied
 from tahoe_engine.leaks.within import find_within
 
@@ -120,14 +120,15 @@ def _find(  # noqa: PLR0913, PLR0917 -- what find_leaks was asked, read
             note = f" (in a sample of {sheet.height:,} of {table.height:,} rows)"
             identities = [replace(leak, evidence=leak.evidence + note) for leak in identities]
         found += identities
-        if likely := list_constant(sheet, strata, _name(found)):
-            if sheet.height < table.height:
-                # The mean of a sample is another one: all rows, of the columns that matter.
-                members = {name for stratum in strata for name in stratum.members}
-                wanted = {*likely, *members, *by, target}
-                sheet = read_sheet(features[[n for n in features.columns if n in wanted]], target, side, by, None)
-                strata = list_strata(sheet)
-            found += find_target_statistics(sheet, strata, _name(found))
+        strata += list_many_levels(sheet)
+        likely = list_constant(sheet, strata, _name(found))
+        if likely and sheet.height < table.height:
+            # The mean of a sample is another one: all rows, of the columns that matter.
+            members = {name for stratum in strata for name in stratum.members}
+            wanted = {*likely, *members, *by, target}
+            sheet = read_sheet(features[[n for n in features.columns if n in wanted]], target, side, by, None)
+            strata = [*list_strata(sheet), *list_many_levels(sheet)]
+        found += find_target_statistics(sheet, strata, _name(found))
     if side is not None:
         found += find_fitted_on_test(table, side, names)
         found += find_repeated_rows(table, side, [*names, target])
