@@ -15,6 +15,7 @@ from tahoe_engine.leaks.identities import find_affine
 from tahoe_engine.leaks.leak import KINDS, Leak
 from tahoe_engine.leaks.orders import find_monotone
 from tahoe_engine.leaks.pairs import find_duplicates
+from tahoe_engine.leaks.separations import find_separations
 from tahoe_engine.leaks.sheet import read_sheet
 from tahoe_engine.leaks.statistics import find_target_statistics, list_constant
 from tahoe_engine.leaks.straddle import find_repeated_rows, find_straddling
@@ -143,6 +144,7 @@ def _find_identities(sheet: Sheet, strata: Sequence[Stratum]) -> list[Leak]:
     found += find_within(sheet, strata, _name(found))
     found += find_combined(sheet, _name(found))
     found += find_tied(sheet, _name(found))
+    found += find_separations(sheet, {name for leak in found for name in leak.columns})
     return found + find_duplicates(sheet)
 
 
