@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.leaks.chance import count_deals, is_luck
 from tahoe_engine.leaks.leak import Leak
-from tahoe_engine.leaks.orders import NEAR, cuts_dense
+from tahoe_engine.leaks.orders import EVEN, NEAR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,8 @@ ROUNDS: Final = 25  # of adding rows that are on the wrong side
 ADDED: Final = 100
 LEAST: Final = 1e-6  # distance from the plane, in standard deviations, that is not an error of the solver
 HALF: Final = 0.5
+SHARE: Final = 10  # times the rows next to the plane must either class have
+SPARSE: Final = 2.0  # times the usual distance of neighbours: beyond, the plane is in a tail or a gap
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def find_separations(sheet: Sheet, skip: set[str]) -> list[Leak]:
     Of n rows in general position in p dimensions, 2·(C(n-1, 0) + ... + C(n-1, p)) ways to make two classes of them are
     separated by a plane (T. M. Cover, IEEE Trans. Electron. Comput. EC-14 (1965) 326-334); of few columns that is a
     vanishing share of all ways. Clouds that lie apart, as cells of two lines may, are separated, too, and honest:
-    only a plane that runs through where rows are dense, with no gap and no mistake, is told.
+    only a plane that runs through where rows are dense, with no gap and no mistake, is told. As a plane through p
+    dimensions can go around about p mistakes, 2·p rows on either side of it must be so.
     """
     import numpy as np
 
@@ -94,7 +97,8 @@ def _find_plane(matrix: Floats, sides: Floats) -> Plane | None:
     """Find a plane of few columns that has no row on the wrong side, and runs where rows are dense."""
     import numpy as np
 
-    if min((sides > 0).sum(), (sides < 0).sum()) < NEAR:
+    near = max(NEAR, 2 * min(MOST, matrix.shape[1]))
+    if min((sides > 0).sum(), (sides < 0).sum()) < SHARE * near:
         return None
     order = np.random.default_rng(0).permutation(sides.size)
     some = order[:20_000]
@@ -113,9 +117,20 @@ def _find_plane(matrix: Floats, sides: Floats) -> Plane | None:
     if len(plane.places) > MOST_NAMED:
         return None
     scores = matrix[:, list(plane.places)] @ plane.weights + plane.offset
-    ups, downs = np.sort(scores[sides > 0])[:NEAR], np.sort(scores[sides < 0])[-NEAR:]
-    distinct = min(np.unique(ups).size, np.unique(downs).size) > NEAR // 2
-    return plane if distinct and cuts_dense((sides > 0).astype(np.int64), scores) else None
+    return plane if _runs_through(scores, sides, near) else None
+
+
+def _runs_through(scores: Floats, sides: Floats, near: int) -> bool:
+    """Whether rows are as dense at the plane as they usually are, on both sides of it and right up to it."""
+    import numpy as np
+
+    ups, downs = np.sort(scores[sides > 0])[:near], -np.sort(-scores[sides < 0])[:near]
+    usual = float(np.quantile(scores, 0.9) - np.quantile(scores, 0.1)) / (0.8 * scores.size)
+    few = near // 4
+    narrow = float(ups[few - 1] - downs[few - 1])
+    widths = (float(ups[-1] - downs[0]), float(ups[0] - downs[-1]))  # of either side, with the gap
+    distinct = min(np.unique(ups).size, np.unique(downs).size) > near // 2
+    return distinct and max(widths) <= SPARSE * usual * near and narrow <= EVEN * float(ups[-1] - downs[-1])
 
 
 def _separate(matrix: Floats, sides: Floats, places: Sequence[int], look: NDArray[np.int64]) -> Plane | None:
