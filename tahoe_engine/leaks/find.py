@@ -11,6 +11,7 @@ from tahoe_engine.leaks.combinations import find_combined
 from tahoe_engine.leaks.fitting import find_fitted_on_test
 from tahoe_engine.leaks.frames import check_column, read_frame, read_side
 from tahoe_engine.leaks.functions import find_functions
+from tahoe_engine.leaks.gaps import find_filled
 from tahoe_engine.leaks.identities import find_affine
 from tahoe_engine.leaks.leak import KINDS, Leak
 from tahoe_engine.leaks.orders import find_monotone
@@ -143,6 +144,7 @@ def _find_identities(sheet: Sheet, strata: Sequence[Stratum]) -> list[Leak]:
     found += find_functions(sheet, _name(found))
     found += find_within(sheet, strata, _name(found))
     found += find_combined(sheet, _name(found))
+    found += find_filled(sheet, strata, _name(found))
     found += find_tied(sheet, _name(found))
     found += find_separations(sheet, {name for leak in found for name in leak.columns})
     return found + find_duplicates(sheet)

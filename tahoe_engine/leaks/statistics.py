@@ -55,7 +55,8 @@ def find_target_statistics(sheet: Sheet, strata: Sequence[Stratum], skip: set[st
         bases.append(("rows, those of the test included,", np.ones(sheet.height, dtype=bool)))
     found: dict[str, Leak] = {}
     targets = list(_list_targets(sheet))
-    groups = ((_find_constant(sheet, stratum, skip | found.keys(), trains), stratum) for stratum in strata)
+    spreads = _measure_spreads(sheet, skip)
+    groups = ((_find_constant(spreads, stratum, trains), stratum) for stratum in strata)
     own = (([column], stratum) for column, stratum in list_own_levels(sheet) if column.name not in skip | found.keys())
     for constant, stratum in chain(groups, own):
         by = stratum.label if stratum.members else "levels that its own values tell"
@@ -87,10 +88,20 @@ def list_constant(sheet: Sheet, strata: Sequence[Stratum], skip: set[str]) -> li
     import numpy as np
 
     trains = np.ones(sheet.height, dtype=bool) if sheet.side is None else sheet.side == 0
-    return [column.name for stratum in strata for column in _find_constant(sheet, stratum, skip, trains)]
+    spreads = _measure_spreads(sheet, skip)
+    return [column.name for stratum in strata for column in _find_constant(spreads, stratum, trains)]
 
 
-def _find_constant(sheet: Sheet, stratum: Stratum, skip: set[str], trains: NDArray[np.bool_]) -> list[Column]:
+def _measure_spreads(sheet: Sheet, skip: set[str]) -> list[tuple[Column, float]]:
+    import numpy as np
+
+    columns = [column for column in sheet.columns if column.name not in skip and column.n_distinct > 2]  # noqa: PLR2004
+    return [(column, float(np.nanstd(column.data))) for column in columns]  # zeros and ones are no means
+
+
+def _find_constant(
+    spreads: Sequence[tuple[Column, float]], stratum: Stratum, trains: NDArray[np.bool_]
+) -> list[Column]:
     import numpy as np
 
     rows = np.flatnonzero(trains & (stratum.codes >= 0))
@@ -100,11 +111,10 @@ def _find_constant(sheet: Sheet, stratum: Stratum, skip: set[str], trains: NDArr
     first, second = rows[pairs], rows[pairs + 1]
     return [
         column
-        for column in sheet.columns
-        if column.name not in skip | stratum.members
-        and column.n_distinct > 2  # noqa: PLR2004 -- zeros and ones are no means
-        and not (np.abs(column.data[first] - column.data[second]) > SAME * np.nanstd(column.data)).any()
-        and _is_constant(column, stratum.codes, trains)
+        for column, spread in spreads
+        if column.name not in stratum.members
+        and not (np.abs(column.data[first] - column.data[second]) > SAME * spread).any()
+        and _is_constant(column, spread, stratum.codes, trains)
     ]
 
 
@@ -116,12 +126,11 @@ def _list_targets(sheet: Sheet) -> Iterator[tuple[str, Floats]]:
             yield f"{sheet.target} = {name}", (sheet.classes == code).astype(float)
 
 
-def _is_constant(column: Column, codes: Codes, trains: NDArray[np.bool_]) -> bool:
+def _is_constant(column: Column, spread: float, codes: Codes, trains: NDArray[np.bool_]) -> bool:
     """Whether a column has one value a level in the training rows: a quick look first."""
     import numpy as np
 
     rows = np.flatnonzero(trains & column.known & (codes >= 0))
-    spread = float(np.nanstd(column.data))
     for some in (rows[:2000], rows):
         if some.size < 2 or not spread > 0:  # noqa: PLR2004
             return False
