@@ -131,6 +131,7 @@ def _find(  # noqa: PLR0913, PLR0917 -- what find_leaks was asked, read
             sheet = read_sheet(features[[n for n in features.columns if n in wanted]], target, side, by, None)
             strata = [*list_strata(sheet), *list_many_levels(sheet)]
         found += find_target_statistics(sheet, strata, _name(found))
+        found = [_tell_units(leak, sheet) for leak in found]
     if side is not None:
         found += find_fitted_on_test(table, side, names)
         found += find_repeated_rows(table, side, [*names, target])
@@ -148,6 +149,15 @@ def _find_identities(sheet: Sheet, strata: Sequence[Stratum]) -> list[Leak]:
     found += find_tied(sheet, _name(found))
     found += find_separations(sheet, {name for leak in found for name in leak.columns})
     return found + find_duplicates(sheet)
+
+
+def _tell_units(leak: Leak, sheet: Sheet) -> Leak:
+    names = [name for name in (sheet.target, *leak.columns) if name in sheet.units]
+    if not names or leak.kind == "straddle":
+        return leak
+    return replace(
+        leak, evidence=f"{leak.evidence} ({', '.join(f'{n} in units of {sheet.units[n]:g}' for n in names)})"
+    )
 
 
 def _name(found: Sequence[Leak]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Columns that give the target away in most rows, and stand at one value, or at other values in some levels, in the rest.
+"""Columns that give the target away in most rows, and stand at one value in the rest.
 
 That is what imputing makes of a column with gaps: the identity holds in all rows that had a value.
 """

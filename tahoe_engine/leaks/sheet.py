@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -68,6 +69,8 @@ class Sheet:
         As `levels`, of the columns that were named as groups: they are no features.
     texts : dict
         What the codes of `levels` stand for.
+    units : dict
+        By what the values of a column, or of the target, were divided, where squares of them would overflow.
     """
 
     target: str
@@ -81,6 +84,7 @@ class Sheet:
     side: Codes | None = None
     groups: dict[str, Codes] = field(default_factory=dict)
     texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    units: dict[str, float] = field(default_factory=dict)
 
     @property
     def height(self) -> int:
@@ -123,6 +127,7 @@ def read_sheet(
     import polars as pl
 
     n_rows = frame.height
+    frame, units = _bring_to_size(frame)
     told = frame[target].is_not_null()
     if frame[target].dtype.is_float():
         told &= (frame[target].abs() < HUGE).fill_null(value=False) & frame[target].is_finite().fill_null(value=False)
@@ -132,7 +137,7 @@ def read_sheet(
     if rows.size < n_rows:
         frame = frame[rows]
     numbers, classes, class_names = _read_target(frame[target])
-    sheet = Sheet(target, [], {}, numbers, classes, class_names, n_rows)
+    sheet = Sheet(target, [], {}, numbers, classes, class_names, n_rows, units=units)
     sheet.side = None if side is None else side[rows]
     for series in frame.get_columns():
         if series.name in groups:
@@ -146,6 +151,16 @@ def read_sheet(
                 sheet.levels[series.name] = code_levels(series)
                 sheet.texts[series.name] = tuple(series.cast(pl.String).unique().drop_nulls().sort().to_list())
     return sheet
+
+
+def _bring_to_size(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, float]]:
+    """Divide columns of which half the values are beyond 1e100: their squares would overflow. Tell by what."""
+    units: dict[str, float] = {}
+    for series in frame.get_columns():
+        top = series.abs().median() if series.dtype.is_float() else None
+        if isinstance(top, float) and HUGE <= top < math.inf:
+            units[series.name] = 10.0 ** math.floor(math.log10(top))
+    return frame.with_columns(frame[name] / unit for name, unit in units.items()), units
 
 
 def _read_target(series: pl.Series) -> tuple[Column | None, Codes | None, list[str]]:

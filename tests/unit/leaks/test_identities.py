@@ -229,3 +229,14 @@ def test_a_target_of_numbers_may_be_given_as_text(noise: pl.DataFrame, random: A
     table = noise.with_columns(pl.Series("y", text), pl.Series("copy", [3 * float(value) for value in text]))
     assert ("copy", "affine") in tell(find_leaks(table, "y"))
     assert find_leaks(table.drop("copy"), "y") == []
+
+
+@pytest.mark.parametrize(("of_target", "of_copy"), [(1e200, 1.0), (1e160, 1.0), (1.0, 1e200), (1e200, 1e250)])
+def test_values_too_large_to_be_squared_are_told_in_units(
+    noise: pl.DataFrame, random: Any, of_target: float, of_copy: float
+) -> None:
+    y = random.normal(size=ROWS)
+    table = noise.with_columns(pl.Series("y", of_target * y), pl.Series("copy", of_copy * y))
+    (leak,) = find_leaks(table, "y")
+    assert (leak.column, leak.kind) == ("copy", "affine")
+    assert "in units of 1e+" in leak.evidence
