@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tahoe_engine.config import load_settings
     from tahoe_engine.contrasts import compute_contrasts
     from tahoe_engine.contrasts.limma import fit_limma
+    from tahoe_engine.errors import LeakError, TahoeError
     from tahoe_engine.export import export_cells, export_groups, export_raw
     from tahoe_engine.features import load_features, make_features
     from tahoe_engine.groups import select_genes, sum_groups
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from tahoe_engine.toptable import read_top_table
 
 __all__ = [
+    "LeakError",
     "Run",
+    "TahoeError",
     "compute_contrasts",
     "export_cells",
     "export_groups",
@@ -47,7 +50,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "LeakError": "tahoe_engine.errors",
     "Run": "tahoe_engine.run",
+    "TahoeError": "tahoe_engine.errors",
     "compute_contrasts": "tahoe_engine.contrasts",
     "export_cells": "tahoe_engine.export",
     "export_groups": "tahoe_engine.export",

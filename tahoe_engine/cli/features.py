@@ -13,6 +13,7 @@ from tahoe_engine.cli.groups import Moved, NewStage
 from tahoe_engine.cli.output import count, duration, print_facts, print_json, print_table, size
 from tahoe_engine.cli.progress import show_progress
 from tahoe_engine.errors import escape_controls
+from tahoe_engine.schema import SPLITS
 
 if TYPE_CHECKING:
     from tahoe_engine.config import Settings
@@ -94,7 +95,7 @@ def features(
 
     with show_progress(quiet=quiet, every=settings.run.progress_s) as show:
         report = make_features(into, source=source, settings=settings, new=new, on_progress=show)
-    return print_report(report, as_json=json) if json or not quiet else 0
+    return print_report(report, as_json=json)
 
 
 def show_recipes(*, json: bool) -> None:
@@ -148,7 +149,7 @@ def print_report(report: FeaturesReport, *, as_json: bool) -> int:
         ("features", escape_controls(report.name)),
         ("parts", f"{count(told['parts_done'])} made" + (f", {count(found)} were done already" if found else "")),
         ("rows", f"{count(rows['kept'])} of {count(rows['in'])}"),
-        *((split, count(n)) for split, n in splits.items() if n),
+        *((split, count(splits[split])) for split in SPLITS if splits[split]),
         ("columns", count(told["n_features"])),
         ("split", told["split"]["hash"][:12]),
         *((f"left out by {why}", count(n)) for why, n in report.manifest["filtered"].items()),

@@ -45,7 +45,10 @@ def verify(run: RunFolder, deep: Deep = False, against_tahoe: Tahoe = False, jso
         for item in mismatches:
             sys.stdout.write(escape_controls(f"{item.file}: {item.reason}") + "\n")
         sys.stdout.write(f"{count(n_files)} files checked, {len(mismatches)} differ\n")
-        if mismatches:
+        stale = [item for item in mismatches if item.reason.startswith("stale")]
+        if stale:
+            sys.stdout.write("What is stale is made anew by the same command with --new.\n")
+        if len(stale) < len(mismatches):
             sys.stdout.write("Remove what differs and run the same command again: it is made anew.\n")
         if totals is not None:
             _print_totals(totals)

@@ -97,6 +97,8 @@ class OneHot(Part):
         All of the run's own tables of drugs and lines, or those of the training rows.
     top : int
         Keep that many of the most frequent levels and make one level, ``Other``, of the rest; 0 = keep all.
+    prefix : str
+        Set before the name of the column of codes.
     """
 
     kind: Literal["one_hot"]
@@ -104,6 +106,7 @@ class OneHot(Part):
     column: str
     levels: Literal["vocabulary", "seen"] = "vocabulary"
     top: Annotated[int, Field(ge=0, le=100_000)] = 0
+    prefix: str = ""
 
 
 class OneHotSvd(Part):
@@ -148,8 +151,8 @@ class TargetStatistics(Part):
     method : {"folds", "leave_one_out"}
         Training rows see the other folds, or all others but themselves (mean alone).
     noise : float
-        leave_one_out: standard deviation of the noise its values are multiplied with, 1 + N(0, noise); by the hash of
-        the row, hence the same each time.
+        leave_one_out: standard deviation of the noise that is added, in units of the target's; never less than ten
+        times what leaving out a row moves its level by. By the hash of the row, hence the same each time.
     """
 
     kind: Literal["target_statistics"]

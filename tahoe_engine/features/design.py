@@ -114,7 +114,7 @@ class Design:
 
     def name_codes(self, block: OneHot) -> str:
         """Name the column of codes of a block."""
-        return f"{block.column}{CODE}"
+        return f"{block.prefix}{block.column}{CODE}"
 
     def name_columns(self, block: Block) -> tuple[str, ...]:
         """Name the columns that a block gives."""

@@ -58,7 +58,54 @@ def guard_features(launch: Launch) -> list[tuple[str, Leak]]:
         seen = find_leaks(frame, target.name, split=SPLIT, groups=ids or None, max_rows=SAMPLED_ROWS)
         # Of groups, all rows were counted; rows that stand on both sides are only seen here.
         found += [(target.name, leak) for leak in seen if leak.kind != "straddle" or leak.column == REPEATED]
-    return [(target, leak) for target, leak in found if leak.column not in recipe.allow]
+    constants = find_constants(sample, lineage)
+    found = [(target, leak) for target, leak in found if not is_by_constant(leak, lineage, constants)]
+    allowed = set(recipe.allow)
+    allowed |= {name for name, told in lineage["columns"].items() if told["block"] in allowed}
+    return [(target, leak) for target, leak in found if leak.column not in allowed]
+
+
+def find_constants(sample: pl.DataFrame, lineage: dict[str, Any]) -> set[str]:
+    """Find columns of the table that have one value, as far as features tell.
+
+    Parameters
+    ----------
+    sample : polars.DataFrame
+        Rows of the features.
+    lineage : dict
+        As `describe_lineage` gives it.
+
+    Returns
+    -------
+    set of str
+        Columns of the table that a constant feature was made of alone.
+    """
+    told = lineage["columns"]
+    single = {name: told[name]["sources"] for name in told if len(told[name]["sources"]) == 1}
+    return {sources[0] for name, sources in single.items() if sample[name].drop_nulls().n_unique() <= 1}
+
+
+def is_by_constant(leak: Leak, lineage: dict[str, Any], constants: set[str]) -> bool:
+    """Tell whether two columns are duplicates only because one was multiplied by a constant: b and a b.
+
+    Parameters
+    ----------
+    leak : Leak
+        A finding.
+    lineage, constants
+        As in `find_constants`.
+
+    Returns
+    -------
+    bool
+        False for other kinds.
+    """
+    if leak.kind != "duplicate" or not constants:
+        return False
+    whole = [set(lineage["columns"].get(name, {}).get("sources", ())) for name in leak.columns]
+    sources = [one - constants for one in whole]
+    steps = ["polynomial" in lineage["columns"].get(name, {}).get("steps", ()) for name in leak.columns]
+    return any(steps) and whole[0] != whole[-1] and all(one == sources[0] for one in sources)
 
 
 def refuse_leaks(name: str, leaks: Sequence[tuple[str, Leak]]) -> None:

@@ -87,7 +87,7 @@ def collect_statistics(rows: pl.DataFrame, placed: pl.DataFrame, block: TargetSt
     target = read_target(placed, block)
     keys = rows.select(pl.col(name).cast(pl.String) for name in block.by).with_columns(read_folds(placed))
     told = LevelSums(sum_exactly(keys, target))
-    if "std" in block.statistics:
+    if "std" in block.statistics or block.method == "leave_one_out":
         told.squares = sum_squares(keys, target)
     if "quantile" in block.statistics:
         told.values = keys.with_columns(target.alias("value")).drop_nulls("value")

@@ -72,7 +72,7 @@ def _describe_block(  # noqa: C901 - a case a kind
             yield name, block.by, [f"{block.method} of {block.of}"], {}
     elif isinstance(block, OneHot):
         levels = design.levels[block.name][block.column]
-        more = {"levels": list(levels), "names": [f"{block.column}={level}" for level in levels]}
+        more = {"levels": list(levels), "names": [f"{block.prefix}{block.column}={level}" for level in levels]}
         yield design.name_codes(block), (block.column,), ["one_hot"], more
     elif isinstance(block, OneHotSvd):
         for name in design.name_columns(block):

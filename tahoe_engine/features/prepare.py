@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.counts import locate_shards
 from tahoe_engine.cells.report import Progress
-from tahoe_engine.errors import BadDataError, ConfigError
+from tahoe_engine.errors import BadDataError, ConfigError, escape_controls
 from tahoe_engine.features.blocks import Expression, Numeric, OneHot, OneHotSvd, Svd, TargetStatistics
 from tahoe_engine.features.chains import Chain
 from tahoe_engine.features.design import OTHER, Design
@@ -163,7 +163,12 @@ class _Passes:
             counted.kept, counted.keys = again.kept, again.keys
         if not any(counted.kept.values()):
             absent = {column: values["absent"] for column, values in _tell_wanted(plan, counted).items()}
-            raise ConfigError(f"no row is left by [rows] of the recipe {plan.name!r}; not there at all: {absent}")
+            dropped = " and ".join(f"{counted.rows[why]:,} dropped by {why}" for why in ("keep", "where"))
+            missing = "; ".join(f"{column} has no {', '.join(values)}" for column, values in absent.items() if values)
+            raise ConfigError(
+                f"no row is left by [rows] of the recipe {plan.name!r}: {counted.rows['rows']:,} rows, {dropped}"
+                + escape_controls(f" ({missing})" if missing else "")
+            )
         return counted, reader
 
     def split(self, counted: Counted, reader: RowReader) -> Any:  # noqa: ANN401 - a Split
@@ -261,8 +266,8 @@ def _tell_wanted(plan: FeaturesPlan, counted: Counted) -> dict[str, dict[str, li
     for column, values in plan.recipe.rows.keep.items():
         seen = counted.seen.get(column, set())
         told[column] = {
-            "present": [value for value in values if value in seen],
-            "absent": [value for value in values if value not in seen],
+            "present": [value for value in values if _is_among(value, seen)],
+            "absent": [value for value in values if not _is_among(value, seen)],
         }
     return told
 
@@ -271,3 +276,13 @@ def _require(thing: Any) -> Any:  # noqa: ANN401 - whatever must be there
     if thing is None:
         raise AssertionError("a pass gave nothing")
     return thing
+
+
+def _is_among(value: str, seen: set[str]) -> bool:
+    """Tell whether a value was seen; "3.0" is 3 where numbers are kept."""
+    if value in seen:
+        return True
+    try:
+        return any(float(value) == float(other) for other in seen)
+    except ValueError:
+        return False

@@ -150,7 +150,7 @@ class Recipe(Part):
     fitted_on : {"train", "all"}
         "all" is the references' mistake, kept for comparison: the leak guard refuses it.
     allow : tuple of str
-        Columns of which the leak guard may say what it likes.
+        Columns, or whole blocks, of which the leak guard may say what it likes.
     rows, split, targets, features
         See there.
     """
@@ -183,6 +183,6 @@ class Recipe(Part):
         for block in self.features:
             if isinstance(block, TargetStatistics) and block.of not in targets:
                 raise ValueError(f"block {block.name!r}: there is no target {block.of!r}")
-            if isinstance(block, TargetStatistics) and block.method == "folds" and not self.split.folds:
-                raise ValueError(f"block {block.name!r}: statistics out of fold need folds; write split.folds = 5")
+            if isinstance(block, TargetStatistics) and not self.split.folds:
+                raise ValueError(f"block {block.name!r}: statistics of the target need folds; write split.folds = 5")
         return self

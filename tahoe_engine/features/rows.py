@@ -230,6 +230,12 @@ def _read_slice(piece: Slice, table: TableParts, columns: Collection[str]) -> pl
         raise BadDataError(f"{path}: cannot be read: {escape_controls(str(error))}") from error
     if frame.height != piece.n_rows:
         raise BadDataError(f"{path}: {frame.height} rows, {piece.n_rows} expected; it changed meanwhile")
+    for name, dtype in frame.schema.items():
+        if dtype.is_nested() or dtype in {pl.Binary, pl.Object}:
+            raise BadDataError(
+                f"{path}: the column {escape_controls(name)!r} is {dtype}; features are made of texts, numbers, dates "
+                "and truth values"
+            )
     # Categories and enums of foreign files are texts like any others.
     return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
 

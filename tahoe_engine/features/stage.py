@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
 from tahoe_engine.config import Settings, change_settings
+from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.guard import guard_features, refuse_leaks
 from tahoe_engine.features.launch import Launch
 from tahoe_engine.features.plan import plan_features
 from tahoe_engine.features.publish import publish
+from tahoe_engine.features.recipes import HONEST
 from tahoe_engine.features.report import FeaturesReport
 from tahoe_engine.run import Journal, describe_build, open_run, require_free, set_aside_stages
 from tahoe_engine.schema import SPLITS
 from tahoe_engine.workers import open_computing
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Sequence
 
     from tahoe_engine.cells import Progress
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 def make_features(  # noqa: PLR0913 - the keywords are the options of the command
     into: str | os.PathLike[str],
-    recipe: str | Recipe | None = None,
+    recipe: str | os.PathLike[str] | Recipe | None = None,
     *,
     mode: str | None = None,
     table: str | os.PathLike[str] | None = None,
@@ -45,7 +47,7 @@ def make_features(  # noqa: PLR0913 - the keywords are the options of the comman
     into : str or path-like
         A run whose cells (or groups) are finished; any folder where the recipe is about a table of the user's. The same
         call again does only what is missing.
-    recipe : str or Recipe, optional
+    recipe : str, path-like or Recipe, optional
         Name of a recipe, path of a TOML file, or a recipe itself, whose features are called ``custom``.
     mode : {"honest", "bug-compat"}, optional
         As it should be, or as the published project did it, for comparison.
@@ -86,7 +88,9 @@ def make_features(  # noqa: PLR0913 - the keywords are the options of the comman
     >>> te.make_features("demo/run", "biospark-m3", workers=0)  # doctest: +SKIP
     >>> te.Run("demo/run").table("features/biospark-m3/train").collect()  # doctest: +SKIP
     """
-    named = recipe if isinstance(recipe, str) else None
+    named, own = _name_recipe(recipe)
+    if mode not in {None, HONEST} and own is not None:
+        raise ConfigError("a recipe that is handed over has no other mode; name its file")
     chosen: dict[str, object] = {
         "recipe": named,
         "mode": mode,
@@ -101,7 +105,6 @@ def make_features(  # noqa: PLR0913 - the keywords are the options of the comman
     settings = change_settings(settings or Settings(), changes, "make_features")
     start = time.monotonic()
     require_free(into)
-    own = None if isinstance(recipe, str) else recipe
     plan = plan_features(into, settings=settings, recipe=own, source=source)
     plan.require_fit(done=1.0)  # before anything is set aside; room for the rest is asked for once that is known
     tell = on_progress or _ignore
@@ -127,6 +130,17 @@ def make_features(  # noqa: PLR0913 - the keywords are the options of the comman
                 refuse_leaks(plan.name, leaks)
             manifest = publish(launch, leaks)
             return FeaturesReport(layout.root, plan.name, manifest, done, found, rows, time.monotonic() - start)
+
+
+def _name_recipe(recipe: object) -> tuple[str | None, Recipe | None]:
+    """Tell a recipe by its name or path from a recipe itself."""
+    from tahoe_engine.features.recipe import Recipe
+
+    if recipe is None or isinstance(recipe, Recipe):
+        return None, recipe
+    if isinstance(recipe, (str, os.PathLike)):
+        return str(os.fspath(recipe)), None
+    raise ConfigError(f"make_features: recipe = {recipe!r}: input should be a name, a path or a Recipe")
 
 
 def _ignore(progress: Progress) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tahoe_engine.features.blocks import TargetStatistics
 
 Level = tuple[str | None, ...]
+HIDING = 10.0  # times what a row moves its level by: a row's own target explains 1 % of its statistic at most
 
 
 def decide_statistics(told: LevelSums, block: TargetStatistics) -> FittedStatistics:
@@ -53,22 +54,26 @@ def decide_statistics(told: LevelSums, block: TargetStatistics) -> FittedStatist
     squares = _by_fold(read_sums(told.squares)) if told.squares is not None else {}
     # Test rows are among them where everything is fitted on all rows; nobody's fold is theirs.
     folds = sorted({fold for by_fold in sums.values() for fold in by_fold} - {NONE})
-    seen = [NONE, *folds] if block.method == "folds" else [NONE]
+    seen, alone = [NONE, *folds], block.method == "leave_one_out"
     overall = {fold: _leave_out(_add_up(sums), fold) for fold in seen}
     overall_squares = {fold: _leave_out(_add_up(squares), fold) for fold in seen}
     levels = sorted(sums, key=lambda level: [(value is not None, value or "") for value in level])
     rows: list[tuple[Any, ...]] = []
     for fold in seen:
         # What stands for a level that was not there: the overall value.
-        for level in [None, *levels]:
+        for level in [None, *([] if alone and fold != NONE else levels)]:
             own = overall[fold] if level is None else _leave_out(sums[level], fold)
             own_squares = overall_squares[fold] if level is None else _leave_out(squares.get(level, {}), fold)
             told_of = _tell(own, own_squares, overall[fold], overall_squares[fold], block)
             key = (None,) * len(block.by) if level is None else level
-            rows.append((level is None, *key, fold, own[0], float(own[1]), *told_of))
+            # Of all rows: what the noise of leave_one_out is measured by.
+            spread = _deviation(own, own_squares) if level is None and squares else None
+            deviation = None if spread is None else float(spread)
+            rows.append((level is None, *key, fold, own[0], float(own[1]), deviation, *told_of))
     statistics = [name for name in block.statistics if name != "quantile"]
     keys = dict.fromkeys(block.by, pl.String)
-    schema: dict[str, Any] = {"overall": pl.Boolean, **keys, FOLD: pl.Int32, "n": pl.Int64, "sum": pl.Float64}
+    schema: dict[str, Any] = {"overall": pl.Boolean, **keys, FOLD: pl.Int32, "n": pl.Int64}
+    schema |= {"sum": pl.Float64, "deviation": pl.Float64}
     schema.update(dict.fromkeys(statistics, pl.Float64))
     table = pl.DataFrame(rows, schema=schema, orient="row")
     if told.values is not None:
@@ -141,8 +146,12 @@ class FittedStatistics:
         count = (n - 1).cast(pl.Float64)
         level = (total - y + m * overall) / (count + m)
         level = pl.select(pl.when(count + m > 0).then(level).otherwise(overall)).to_series()
-        draws = draw_normal(rows[ROW_KEY].to_numpy())
-        noisy = level * (1.0 + self.block.noise * pl.Series(draws))
+        # Leaving a row out moves the level by y/(n - 1 + m): noise that is not ten times that would tell y.
+        spread = self.table.filter("overall").select(FOLD, "deviation")
+        # That of the other folds: it must not tell y either.
+        deviation = read_folds(placed).to_frame().join(spread, on=FOLD, how="left", maintain_order="left")["deviation"]
+        least = (HIDING / (count + m).clip(1.0, None)).clip(self.block.noise, None)
+        noisy = level + deviation * least * pl.Series(draw_normal(rows[ROW_KEY].to_numpy()))
         trains = pl.Series(np.asarray((placed[SPLIT] == 0).to_numpy())) & y.is_not_null()
         return pl.select(pl.when(trains).then(noisy).otherwise(plain)).to_series().alias(self.columns[0])
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tahoe_engine.features.prepare import Prepared
 
+FORMAT: Final = 1
 FOLDER: Final = "transformers"
 DESIGN: Final = f"{FOLDER}/design.json"
 LINEAGE: Final = "lineage.json"
@@ -48,6 +49,7 @@ def encode_design(prepared: Prepared) -> dict[str, bytes]:
     split = {**design.split.describe(), "hash": design.split.hash, "provenance": prepared.provenance}
     scales = {name: [one.mean, one.deviation] for name, one in design.baselines.items()}
     told = {
+        "format": FORMAT,
         "recipe": design.recipe.model_dump(mode="json"),
         "ids": list(design.ids),
         "key": list(design.key),
@@ -94,6 +96,8 @@ def decode_design(files: Mapping[str, bytes], root: str) -> Design:
 
     try:
         told: dict[str, Any] = json.loads(files[DESIGN])
+        if told["format"] != FORMAT:
+            raise StageError(f"{DESIGN}: format {told['format']!r}, this version of the engine reads {FORMAT}")
         recipe = Recipe.model_validate(told["recipe"])
         split = Split.from_json(json.loads(files[SPLIT]))
         blocks = {block.name: block for block in recipe.features if isinstance(block, TargetStatistics)}

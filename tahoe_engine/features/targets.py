@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from tahoe_engine.errors import ConfigError
+from tahoe_engine.errors import BadDataError, ConfigError
 from tahoe_engine.features.sums import merge_sums, read_sums, sum_exactly, sum_squares
 
 if TYPE_CHECKING:
@@ -137,7 +137,10 @@ def add_targets(
     columns = []
     for target in targets:
         if target.kind == "column":
-            columns.append(frame[target.column].alias(target.name))
+            column = frame[target.column].alias(target.name)
+            if column.dtype.is_float() and column.is_infinite().any():
+                raise BadDataError(f"the target {target.name!r} is infinite in a row; leave such rows out with `where`")
+            columns.append(column)
         elif target.name in baselines:
             columns.append(_subtract(frame, target, baselines[target.name]).alias(target.name))
         else:

@@ -135,6 +135,7 @@ def test_a_file_that_is_gone_is_made_again(
     assert not verify_run(into, deep=True)[1]
 
 
+@pytest.mark.slow
 def test_every_changed_byte_is_found_refused_and_mended(
     given: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -187,14 +188,14 @@ def test_a_damaged_table_is_no_traceback(cells: pl.DataFrame, tmp_path: Path) ->
     folder = write_parts(cells, tmp_path / "table", 1)
     whole = (folder / "part-0.parquet").read_bytes()
     told = 0
-    for at in range(4, len(whole), len(whole) // 40):
+    for at in range(4, len(whole), len(whole) // 16):
         (folder / "part-0.parquet").write_bytes(whole[:at] + bytes([whole[at] ^ 0x5A]) + whole[at + 1 :])
         try:
             make(tmp_path / f"run{at}", folder)
         except TahoeError:
             # Not every byte matters; what does not is no matter for a table without a manifest.
             told += 1
-    assert told > 5
+    assert told > 2
 
 
 @pytest.mark.slow

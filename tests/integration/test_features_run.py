@@ -108,6 +108,7 @@ def test_the_references_way_has_zeros_all_plates_and_a_scale_of_all_rows(cells: 
     assert rows["delta"].null_count() == 0
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_bytes_of_none(cells: pl.DataFrame, undisturbed: Path, tmp_path: Path) -> None:
     # The name of the folder is no part of it: not where it is, nor blanks in it.
     into = tmp_path / "my run"
@@ -239,16 +240,21 @@ def test_what_the_guard_refuses_is_not_published_unless_it_is_told_to(
 
 def test_rows_that_lack_a_column_are_told_which(undisturbed: Path, cells: pl.DataFrame) -> None:
     features = te.load_features(undisturbed, "custom")
-    with pytest.raises(ConfigError, match="there is no column 'plate'; did you mean"):
-        features.transform(cells.drop("plate"))
+    for name in ("a", schema.PLATE, schema.BARCODE):
+        with pytest.raises(ConfigError, match=f"there is no column '{name}'"):
+            features.transform(cells.drop(name))
     with pytest.raises(ConfigError, match="custom: no target 'gamma'; there is delta"):
         features.columns("gamma")
 
 
-def test_rows_of_a_well_that_was_not_there_are_in_no_split(undisturbed: Path, cells: pl.DataFrame) -> None:
+def test_rows_of_wells_and_plates_that_were_not_there_have_features_and_no_side(
+    undisturbed: Path, cells: pl.DataFrame
+) -> None:
     features = te.load_features(undisturbed, "custom")
     known = features.transform(cells)
-    other = features.transform(cells.with_columns(sample=pl.lit("smp_9999")))
-    assert known["split"].null_count() == 0
-    assert other["split"].null_count() == other["fold"].null_count() == other.height == known.height
-    assert other.select(features.design.columns).equals(known.select(features.design.columns))
+    well = features.transform(cells.with_columns(sample=pl.lit("smp_9999")))
+    assert well["split"].null_count() == well["fold"].null_count() == cells.height
+    assert well.select("delta", "a", "b^2").equals(known.select("delta", "a", "b^2"))
+    plate = features.transform(cells.with_columns(plate=pl.lit("plate99")))
+    assert plate["delta"].null_count() == cells.height
+    assert plate.select("a", "b^2").equals(known.select("a", "b^2"))

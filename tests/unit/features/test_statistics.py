@@ -103,28 +103,36 @@ def test_a_training_row_is_not_told_its_own_target(method: str) -> None:
     assert not fit(rows, placed, block).table.equals(fit(rows, changed, block).table)
 
 
-def test_leaving_one_out_is_the_mean_of_the_others_with_noise() -> None:
-    rows, placed = made(300, 20)
-    block = block_of(method="leave_one_out", noise=1e-9, smoothing=3)
+@pytest.mark.parametrize("noise", [0.01, 0.5])
+def test_leaving_one_out_is_the_mean_of_the_others_with_noise_that_hides_the_row(noise: float) -> None:
+    rows, placed = made(2_000, 20)
+    block = block_of(method="leave_one_out", noise=noise, smoothing=3)
     found = fit(rows, placed, block).apply(rows, placed)["s_mean"].to_numpy()
-    y, drug, trains = placed["y"].to_numpy(), rows["drug"].to_list(), (placed["split"] == 0).to_numpy()
-    for at in range(rows.height):
-        others = trains & (np.arange(rows.height) != at)
-        same = others & np.array([one == drug[at] for one in drug])
-        np.testing.assert_allclose(found[at], tell("mean", y[same], y[others], 3), rtol=1e-7, atol=1e-7)
-
-
-def test_the_noise_is_normal_and_the_same_each_time() -> None:
-    rows, placed = made(20_000, 1)
-    loud, quiet = (block_of(method="leave_one_out", noise=noise) for noise in (0.1, 1e-12))
+    again = fit(rows, placed, block).apply(rows, placed)["s_mean"].to_numpy()
+    assert (found == again).all()
+    y, drug, fold = placed["y"].to_numpy(), np.array(rows["drug"].to_list()), placed["fold"].fill_null(99).to_numpy()
     trains = (placed["split"] == 0).to_numpy()
-    one, again = (fit(rows, placed, loud).apply(rows, placed)["s_mean"].to_numpy() for _ in range(2))
-    assert (one == again).all()
-    plain = fit(rows, placed, quiet).apply(rows, placed)["s_mean"].to_numpy()
-    draws = (one[trains] / plain[trains] - 1) / 0.1
-    assert abs(draws.mean()) < 5 / np.sqrt(trains.sum())
-    assert abs(draws.std() - 1) < 5 / np.sqrt(2 * trains.sum())
-    assert (one[~trains] == plain[~trains]).all()
+    units = []
+    for at in np.flatnonzero(trains):
+        others = trains & (np.arange(rows.height) != at)
+        same = others & (drug == drug[at])
+        scale = y[trains & (fold != fold[at])].std() * max(noise, 10 / (same.sum() + 3))
+        units.append((found[at] - tell("mean", y[same], y[others], 3)) / scale)
+    assert abs(np.mean(units)) < 5 / np.sqrt(len(units))
+    assert abs(np.std(units) - 1) < 5 / np.sqrt(2 * len(units))
+    for at in np.flatnonzero(~trains)[:50]:
+        same = trains & (drug == drug[at])
+        assert found[at] == pytest.approx(tell("mean", y[same], y[trains], 3), rel=1e-12)
+
+
+@pytest.mark.parametrize(("n_drugs", "noise"), [(4, 1e-300), (4, 0.05), (400, 0.05)])
+def test_leaving_one_out_does_not_tell_the_target_within_a_level(n_drugs: int, noise: float) -> None:
+    rows, placed = made(4_000, n_drugs)
+    placed = placed.with_columns(y=pl.Series(np.random.default_rng(5).normal(size=4_000)))
+    found = fit(rows, placed, block_of(method="leave_one_out", noise=noise)).apply(rows, placed)
+    both = placed.hstack(found).with_columns(rows["drug"]).filter(split=0)
+    centred = both.select((pl.col(name) - pl.col(name).mean().over("drug")) for name in ("y", "s_mean"))
+    assert abs(np.corrcoef(centred["y"], centred["s_mean"])[0, 1]) < 0.2
 
 
 def gain(feature: Any, target: Any) -> float:
