@@ -25,6 +25,7 @@ LEVELS_AS_IS: Final = 3  # levels that make equality no chance
 LEVELS_SCALED: Final = 6  # the same where a scale and an offset are free, or the weight of the overall mean
 MOST_CLASSES: Final = 50
 LUCK: Final = -6.0
+PAIRS: Final = 50  # of rows of one level with other targets, that a mean over the other rows must rest on
 GLANCE: Final = 200  # pairs of rows of one level that most columns are ruled out by
 
 
@@ -66,6 +67,13 @@ def find_target_statistics(sheet: Sheet, strata: Sequence[Stratum], skip: set[st
                 words = f"{column.name} is the {what} of {label} by {by}, over all {rows} themselves"
                 names = (column.name, *sorted(stratum.members))
                 found[column.name] = Leak(column.name, "target_statistics", words, names, numbers)
+    for stratum, (label, values) in product(strata, targets[-1:]):
+        left = [(column, spread) for column, spread in spreads if column.name not in found]
+        for column, n_pairs in _find_left_out(left, stratum, values, trains):
+            words = f"{column.name} is the mean of {label} over the other rows of its level of {stratum.label}"
+            words += f": with the sizes of the levels it tells the row's own, in {n_pairs:,} pairs of rows"
+            names = (column.name, *sorted(stratum.members))
+            found[column.name] = Leak(column.name, "target_statistics", words, names, {"pairs": n_pairs})
     return list(found.values())
 
 
@@ -116,6 +124,33 @@ def _find_constant(
         and not (np.abs(column.data[first] - column.data[second]) > SAME * spread).any()
         and _is_constant(column, spread, stratum.codes, trains)
     ]
+
+
+def _find_left_out(
+    spreads: Sequence[tuple[Column, float]], stratum: Stratum, y: Floats, trains: NDArray[np.bool_]
+) -> Iterator[tuple[Column, int]]:
+    """Find columns for which y + (n - 1)·x is one number, the sum, in each level of n rows."""
+    import numpy as np
+
+    rows = np.flatnonzero(trains & (stratum.codes >= 0))
+    rows = rows[np.argsort(stratum.codes[rows], kind="stable")]
+    sizes = np.bincount(stratum.codes[rows], minlength=stratum.n_levels)
+    places = np.flatnonzero((np.diff(stratum.codes[rows]) == 0) & (np.diff(y[rows]) != 0))
+    tolerance = SAME * float(y.std())
+    for pairs in (places[:: max(1, places.size // GLANCE)], places):
+        first, second = rows[pairs], rows[pairs + 1]
+        others = sizes[stratum.codes[first]] - 1
+        steps = y[first] - y[second]
+        spreads = [
+            (column, spread)
+            for column, spread in spreads
+            if column.name not in stratum.members
+            and not (np.abs(steps + others * (column.data[first] - column.data[second])) > tolerance).any()
+            and np.count_nonzero(column.known[first] & column.known[second]) >= PAIRS
+        ]
+        if not spreads:
+            return
+    yield from ((column, int(places.size)) for column, _ in spreads)
 
 
 def _list_targets(sheet: Sheet) -> Iterator[tuple[str, Floats]]:

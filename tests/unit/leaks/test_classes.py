@@ -188,3 +188,23 @@ def test_leaving_only_the_row_itself_out_gives_it_away(noise: pl.DataFrame, rand
     others = (np.bincount(line, y)[line] - y) / (np.bincount(line)[line] - 1)
     table = noise.with_columns(pl.Series("line", line).cast(pl.String), pl.Series("encoded", others), pl.Series("y", y))
     assert tell(table, "y") == [("encoded", "affine")]
+
+
+@pytest.mark.parametrize("numeric", [True, False])
+def test_leaving_only_the_row_itself_out_of_few_gives_it_away(
+    noise: pl.DataFrame,
+    random: np.random.Generator,
+    numeric: bool,  # noqa: FBT001
+) -> None:
+    level = random.integers(0, ROWS // 3, ROWS)
+    y = random.normal(size=ROWS)
+    value = y if numeric else (y > 0).astype(float)
+    size = np.bincount(level)[level]
+    others = np.where(size > 1, (np.bincount(level, value)[level] - value) / np.maximum(size - 1, 1), np.nan)
+    table = noise.with_columns(
+        pl.Series("well", level).cast(pl.String),
+        pl.Series("encoded", others).fill_nan(value.mean()),
+        pl.Series("y", y if numeric else y > 0),
+    )
+    assert tell(table, "y") == [("encoded", "target_statistics")]
+    assert tell(table.with_columns(pl.col("y").shuffle(seed=3)), "y") == []
