@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MOST: Final = 30  # columns among which a plane is looked for: those that tell most
 MOST_NAMED: Final = 12  # columns of a plane
 MOST_CLASSES: Final = 20
+TELLING: Final = 4000  # rows, beyond four a column, by which they are chosen
+RIDGE: Final = 1e-6
 SPARE_ROWS: Final = 100  # of the first look, beyond four a column
 ROUNDS: Final = 25  # of adding rows that are on the wrong side
 ADDED: Final = 100
@@ -76,35 +78,51 @@ def find_separations(sheet: Sheet, skip: set[str]) -> list[Leak]:
         rows = np.arange(sheet.height)
     if len(columns) < 2:  # noqa: PLR2004
         return []
-    raw = np.stack([column.data[rows] for column in columns], axis=1)
-    scales = raw.std(axis=0)
-    matrix = (raw - raw.mean(axis=0)) / np.where(scales > 0, scales, 1.0)
     found: dict[str, Leak] = {}
-    for one in range(n_classes if n_classes > 2 else 1):  # noqa: PLR2004
-        sides = np.where(sheet.classes[rows] == one, 1.0, -1.0)
-        plane = _find_plane(matrix, sides)
-        if plane is None or _is_lucky(plane, sides, len(columns), n_classes):
+    ones = range(n_classes if n_classes > 2 else 1)  # noqa: PLR2004
+    sides = [np.where(sheet.classes[rows] == one, 1.0, -1.0) for one in ones]
+    for one, side, places in zip(ones, sides, _choose_columns(columns, rows, sides), strict=True):
+        chosen = [columns[place] for place in places]
+        raw = np.stack([column.data[rows] for column in chosen], axis=1)
+        means, scales = raw.mean(axis=0), raw.std(axis=0)
+        plane = _find_plane((raw - means) / np.where(scales > 0, scales, 1.0), side)
+        if plane is None or _is_lucky(plane, side, len(columns), n_classes):
             continue
-        used = [columns[place] for place in plane.places]
-        weights = plane.weights / scales[list(plane.places)]
-        offset = float(plane.offset - raw.mean(axis=0)[list(plane.places)] @ weights)
-        for leak in _tell(sheet, one, used, weights, offset, sides):
+        used = list(plane.places)
+        weights = plane.weights / scales[used]
+        offset = float(plane.offset - means[used] @ weights)
+        for leak in _tell(sheet, one, [chosen[place] for place in used], weights, offset, side):
             found.setdefault(leak.column, leak)
     return list(found.values())
+
+
+def _choose_columns(
+    columns: Sequence[Column], rows: NDArray[np.int64], sides: Sequence[Floats]
+) -> list[NDArray[np.int64]]:
+    """Choose the columns of the largest weights of least squares, for each class, where there are many."""
+    import numpy as np
+
+    if len(columns) <= MOST:
+        return [np.arange(len(columns))] * len(sides)
+    some = np.random.default_rng(0).permutation(rows.size)[: 4 * len(columns) + TELLING]
+    matrix = np.stack([column.data[rows[some]] for column in columns], axis=1)
+    matrix -= matrix.mean(axis=0)
+    scales = matrix.std(axis=0)
+    matrix /= np.where(scales > 0, scales, 1.0)
+    gram = matrix.T @ matrix + RIDGE * some.size * np.eye(len(columns))
+    weights = np.linalg.solve(gram, matrix.T @ np.stack([side[some] - side[some].mean() for side in sides], axis=1))
+    return [np.sort(np.argsort(-np.abs(one), kind="stable")[:MOST]) for one in weights.T]
 
 
 def _find_plane(matrix: Floats, sides: Floats) -> Plane | None:
     """Find a plane of few columns that has no row on the wrong side, and runs where rows are dense."""
     import numpy as np
 
-    near = max(NEAR, 2 * min(MOST, matrix.shape[1]))
+    near = max(NEAR, 2 * matrix.shape[1])
     if min((sides > 0).sum(), (sides < 0).sum()) < SHARE * near:
         return None
-    order = np.random.default_rng(0).permutation(sides.size)
-    some = order[:20_000]
-    first = np.linalg.lstsq(matrix[some], sides[some] - sides[some].mean(), rcond=1e-9)[0]
-    places = tuple(sorted(np.argsort(-np.abs(first), kind="stable")[:MOST].tolist()))
-    look = order[: 4 * len(places) + SPARE_ROWS]
+    places = tuple(range(matrix.shape[1]))
+    look = np.random.default_rng(0).permutation(sides.size)[: 4 * len(places) + SPARE_ROWS]
     plane = _separate(matrix, sides, places, look)
     if plane is None:
         return None
