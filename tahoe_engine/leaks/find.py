@@ -11,14 +11,16 @@ from tahoe_engine.leaks.combinations import find_combined
 from tahoe_engine.leaks.fitting import find_fitted_on_test
 from tahoe_engine.leaks.frames import check_column, read_frame, read_side
 from tahoe_engine.leaks.functions import find_functions
+from tahoe_engine.leaks.gaps import find_filled
 from tahoe_engine.leaks.identities import find_affine
 from tahoe_engine.leaks.leak import KINDS, Leak
 from tahoe_engine.leaks.orders import find_monotone
 from tahoe_engine.leaks.pairs import find_duplicates
+from tahoe_engine.leaks.separations import find_separations
 from tahoe_engine.leaks.sheet import read_sheet
 from tahoe_engine.leaks.statistics import find_target_statistics, list_constant
 from tahoe_engine.leaks.straddle import find_repeated_rows, find_straddling
-from tahoe_engine.leaks.strata import list_strata
+from tahoe_engine.leaks.strata import list_many_levels, list_strata
 from tahoe_engine.leaks.ties import find_tied
 from tahoe_engine.leaks.within import find_within
 
@@ -120,14 +122,16 @@ def _find(  # noqa: PLR0913, PLR0917 -- what find_leaks was asked, read
             note = f" (in a sample of {sheet.height:,} of {table.height:,} rows)"
             identities = [replace(leak, evidence=leak.evidence + note) for leak in identities]
         found += identities
-        if likely := list_constant(sheet, strata, _name(found)):
-            if sheet.height < table.height:
-                # The mean of a sample is another one: all rows, of the columns that matter.
-                members = {name for stratum in strata for name in stratum.members}
-                wanted = {*likely, *members, *by, target}
-                sheet = read_sheet(features[[n for n in features.columns if n in wanted]], target, side, by, None)
-                strata = list_strata(sheet)
-            found += find_target_statistics(sheet, strata, _name(found))
+        strata += list_many_levels(sheet)
+        likely = list_constant(sheet, strata, _name(found))
+        if likely and sheet.height < table.height:
+            # The mean of a sample is another one: all rows, of the columns that matter.
+            members = {name for stratum in strata for name in stratum.members}
+            wanted = {*likely, *members, *by, target}
+            sheet = read_sheet(features[[n for n in features.columns if n in wanted]], target, side, by, None)
+            strata = [*list_strata(sheet), *list_many_levels(sheet)]
+        found += find_target_statistics(sheet, strata, _name(found))
+        found = [_tell_units(leak, sheet) for leak in found]
     if side is not None:
         found += find_fitted_on_test(table, side, names)
         found += find_repeated_rows(table, side, [*names, target])
@@ -141,8 +145,19 @@ def _find_identities(sheet: Sheet, strata: Sequence[Stratum]) -> list[Leak]:
     found += find_functions(sheet, _name(found))
     found += find_within(sheet, strata, _name(found))
     found += find_combined(sheet, _name(found))
+    found += find_filled(sheet, strata, _name(found))
     found += find_tied(sheet, _name(found))
+    found += find_separations(sheet, {name for leak in found for name in leak.columns})
     return found + find_duplicates(sheet)
+
+
+def _tell_units(leak: Leak, sheet: Sheet) -> Leak:
+    names = [name for name in (sheet.target, *leak.columns) if name in sheet.units]
+    if not names or leak.kind == "straddle":
+        return leak
+    return replace(
+        leak, evidence=f"{leak.evidence} ({', '.join(f'{n} in units of {sheet.units[n]:g}' for n in names)})"
+    )
 
 
 def _name(found: Sequence[Leak]) -> set[str]:

@@ -11,6 +11,7 @@ KINDS: Final = {
     "affine_within_classes": "columns are tied exactly within each class, by constants that differ between classes",
     "monotone": "no pair of rows is ordered one way by the column and the other way by the target",
     "auc": "the column separates a class from the others without a mistake",
+    "separation": "a class lies alone on one side of a threshold on a sum of columns",
     "function": "the target is told exactly by the value of the column",
     "duplicate": "two columns are equal, or one is a·x + b of the other",
     "straddle": "a group, or the very same row, is on both sides of the split",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MANY_CLASSES: Final = 20  # whole numbers with no more values than this are classes, too
 HUGE: Final = 1e100  # no measurement: counts as missing, so that squares stay finite
+TEXTS: Final = ("String", "Categorical", "Enum")
 SEED: Final = 20_240_817  # of the sample of rows: any, but always the same
 
 
@@ -67,6 +69,8 @@ class Sheet:
         As `levels`, of the columns that were named as groups: they are no features.
     texts : dict
         What the codes of `levels` stand for.
+    units : dict
+        By what the values of a column, or of the target, were divided, where squares of them would overflow.
     """
 
     target: str
@@ -80,6 +84,7 @@ class Sheet:
     side: Codes | None = None
     groups: dict[str, Codes] = field(default_factory=dict)
     texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    units: dict[str, float] = field(default_factory=dict)
 
     @property
     def height(self) -> int:
@@ -122,6 +127,7 @@ def read_sheet(
     import polars as pl
 
     n_rows = frame.height
+    frame, units = _bring_to_size(frame)
     told = frame[target].is_not_null()
     if frame[target].dtype.is_float():
         told &= (frame[target].abs() < HUGE).fill_null(value=False) & frame[target].is_finite().fill_null(value=False)
@@ -131,7 +137,7 @@ def read_sheet(
     if rows.size < n_rows:
         frame = frame[rows]
     numbers, classes, class_names = _read_target(frame[target])
-    sheet = Sheet(target, [], {}, numbers, classes, class_names, n_rows)
+    sheet = Sheet(target, [], {}, numbers, classes, class_names, n_rows, units=units)
     sheet.side = None if side is None else side[rows]
     for series in frame.get_columns():
         if series.name in groups:
@@ -147,26 +153,38 @@ def read_sheet(
     return sheet
 
 
+def _bring_to_size(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, float]]:
+    """Divide columns of which half the values are beyond 1e100: their squares would overflow. Tell by what."""
+    units: dict[str, float] = {}
+    for series in frame.get_columns():
+        top = series.abs().median() if series.dtype.is_float() else None
+        if isinstance(top, float) and HUGE <= top < math.inf:
+            units[series.name] = 10.0 ** math.floor(math.log10(top))
+    return frame.with_columns(frame[name] / unit for name, unit in units.items()), units
+
+
 def _read_target(series: pl.Series) -> tuple[Column | None, Codes | None, list[str]]:
-    column = read_numbers(series, parse=False)
+    text = str(series.dtype.base_type()) in TEXTS
+    column = read_numbers(series)
+    if column is not None and text and not column.known.all():
+        column = None  # "nan" is a word as any other
     if column is not None:
-        few = column.n_distinct <= (MANY_CLASSES if column.step >= 1 else 2)
-        if not few:
+        few = column.n_distinct <= (MANY_CLASSES if column.step >= 1 or text else 2)
+        if not few and not (text and column.step >= 1):  # whole numbers as text may be names, too
             return column, None, []
+        column = None if few and text else column
     codes = code_levels(series)
     names = series.unique().drop_nulls().sort().cast(str, strict=False).to_list() if series.len() else []
     return column, codes, [str(name) for name in names]
 
 
-def read_numbers(series: pl.Series, *, parse: bool = True) -> Column | None:
+def read_numbers(series: pl.Series) -> Column | None:
     """Give a column as numbers, if that is what it has; text of numbers, too.
 
     Parameters
     ----------
     series : polars.Series
         Numbers, truth values, times, or text.
-    parse : bool
-        Whether text that is all numbers counts.
 
     Returns
     -------
@@ -176,16 +194,16 @@ def read_numbers(series: pl.Series, *, parse: bool = True) -> Column | None:
     Examples
     --------
     >>> import polars as pl
-    >>> read_numbers(pl.Series("a", ["1", None, "3"])).data.tolist()
+    >>> read_numbers(pl.Series("a", ["1", None, " 3"])).data.tolist()
     [1.0, nan, 3.0]
     """
     import numpy as np
     import polars as pl
 
     dtype = series.dtype
-    if dtype.base_type() in (pl.String, pl.Categorical, pl.Enum):
-        parsed = series.cast(pl.String).cast(pl.Float64, strict=False) if parse else None
-        if parsed is None or parsed.null_count() > series.null_count() or parsed.null_count() == parsed.len():
+    if str(dtype.base_type()) in TEXTS:
+        parsed = series.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+        if parsed.null_count() > series.null_count() or parsed.null_count() == parsed.len():
             return None
         series = parsed
     elif not (dtype.is_numeric() or dtype == pl.Boolean or dtype.is_temporal()):

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 from tahoe_engine.leaks.pairs import list_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
-    from tahoe_engine.leaks.sheet import Sheet
+    from tahoe_engine.leaks.sheet import Column, Sheet
 
     Codes = NDArray[np.int64]
 
@@ -21,6 +23,9 @@ ROWS_A_LEVEL: Final = 4
 ROWS_AN_ID: Final = 20  # the same for whole numbers, which may be the numbers of samples
 MOST: Final = 24
 PAIRED: Final = 7  # columns whose pairs are looked at
+MANY: Final = 0.95  # levels a row: so many that hardly any has rows enough for more than a mean
+OWN: Final = 0.6  # the same for the values of a column of numbers themselves
+OWN_LEVELS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,7 @@ def list_strata(sheet: Sheet) -> list[Stratum]:
     for place, column in enumerate(sheet.columns):
         few = max(FEW_LEVELS, column.data.size // ROWS_AN_ID if column.step >= 1 else 0)
         if column.n_distinct <= few and place not in in_blocks:
-            codes = np.full(column.data.size, -1, dtype=np.int64)
-            codes[column.known] = np.unique(column.data[column.known], return_inverse=True)[1]
-            singles.append(_make((column.name,), codes, frozenset({column.name})))
+            singles.append(_make_of_values(column, frozenset({column.name})))
     if sheet.side is not None:
         singles.append(_make(("the split",), sheet.side, frozenset()))
     singles = [one for one in singles if _is_useful(one)][:MOST]
@@ -90,6 +93,59 @@ def list_strata(sheet: Sheet) -> list[Stratum]:
     ]
 
     return singles + [pair for pair in pairs if _is_useful(pair)]
+
+
+def list_many_levels(sheet: Sheet) -> list[Stratum]:
+    """Give the columns of so many levels that `list_strata` leaves them out: a mean may be taken over two rows, too.
+
+    Parameters
+    ----------
+    sheet : Sheet
+        Any.
+
+    Returns
+    -------
+    list of Stratum
+        Groups, text, and whole numbers.
+    """
+    import numpy as np
+
+    many: list[Stratum] = []
+    for levels in (sheet.groups, sheet.levels):
+        many += [_make((name,), codes, frozenset({name})) for name, codes in levels.items()]
+    for column in sheet.columns:
+        if column.step >= 1 and column.data.size // ROWS_AN_ID < column.n_distinct <= MANY * column.data.size:
+            many.append(_make_of_values(column, frozenset({column.name})))
+        if len(many) >= MOST + len(sheet.groups) + len(sheet.levels):
+            break
+    some = [one for one in many if not _is_useful(one) and 1 < one.n_levels <= MANY * np.count_nonzero(one.codes >= 0)]
+    return some[:MOST]
+
+
+def list_own_levels(sheet: Sheet) -> Iterator[tuple[Column, Stratum]]:
+    """Give each column of numbers with the levels that its own repeated values make.
+
+    Parameters
+    ----------
+    sheet : Sheet
+        Any.
+
+    Yields
+    ------
+    tuple
+        A column that is rounded to less than whole numbers, and a stratum of no members.
+    """
+    for column in sheet.columns:
+        if column.step < 1 and OWN_LEVELS <= column.n_distinct <= OWN * column.data.size:
+            yield column, _make_of_values(column, frozenset())
+
+
+def _make_of_values(column: Column, members: frozenset[str]) -> Stratum:
+    import numpy as np
+
+    codes = np.full(column.data.size, -1, dtype=np.int64)
+    codes[column.known] = np.unique(column.data[column.known], return_inverse=True)[1]
+    return Stratum((column.name,), codes, column.n_distinct, members)
 
 
 def _make(names: tuple[str, ...], codes: Codes, members: frozenset[str]) -> Stratum:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.leaks import orders
 from tahoe_engine.leaks.chance import count_deals, count_values, is_luck
-from tahoe_engine.leaks.identities import is_exact
+from tahoe_engine.leaks.identities import fit_line, is_exact
 from tahoe_engine.leaks.leak import Leak
 from tahoe_engine.leaks.pairs import list_blocks
 from tahoe_engine.leaks.rounding import round_values
@@ -28,6 +29,9 @@ LOOK_ROWS: Final = 24  # ... with so many rows each
 ALMOST: Final = 1e-4  # share of the variance that a first look may leave
 PAIRS: Final = 2000  # within levels, that a finding of order must rest on: many small levels are easily in order
 ENOUGH: Final = 4  # rows a level from which on a line of its own is no matter of course
+LINE_ROWS: Final = 8  # the same where some levels may have none
+SHARE: Final = 0.5  # of the rows that levels with a line must have
+PARTLY: Final = 0.4  # the same at a first look
 TOLD: Final = 3  # levels whose numbers stand in the evidence
 
 
@@ -61,10 +65,12 @@ def find_within(sheet: Sheet, strata: Sequence[Stratum], skip: set[str]) -> list
             continue
         n_tried = len(sheet.columns) * len(strata)
         likely = _look(columns, y, stratum)
-        for column, lines, ordered in likely:
+        for column, lines, ordered, partly in likely:
             leak = judge_lines(sheet, column, y, stratum, n_tried) if lines else None
             if leak is None and ordered:
                 leak = _judge_orders(sheet, column, y, stratum, n_tried)
+            if leak is None and partly and sheet.classes is None:  # designs tie classes in some levels
+                leak = _judge_some(sheet, column, y, stratum, n_tried)
             if leak is not None:
                 found[column.name] = leak
     return list(found.values())
@@ -77,8 +83,8 @@ def _read_target(sheet: Sheet) -> Floats | None:
     return sheet.classes.astype(float) if two and sheet.classes is not None else None
 
 
-def _look(columns: Sequence[Column], y: Floats, stratum: Stratum) -> Iterator[tuple[Column, bool, bool]]:
-    """Give the columns that may do it, by a few rows of some levels: lines, order."""
+def _look(columns: Sequence[Column], y: Floats, stratum: Stratum) -> Iterator[tuple[Column, bool, bool, bool]]:
+    """Give the columns that may do it, by a few rows of some levels: lines, order, lines in some levels."""
     import numpy as np
 
     rows = np.random.default_rng(0).permutation(np.flatnonzero(stratum.codes >= 0))
@@ -105,14 +111,18 @@ def _look(columns: Sequence[Column], y: Floats, stratum: Stratum) -> Iterator[tu
     dx, dy = center(values), center(np.broadcast_to(target, values.shape))
     sxx, sxy, syy = (np.add.reduceat(product, starts, axis=0) for product in (dx * dx, dx * dy, dy * dy))
     with np.errstate(invalid="ignore", divide="ignore"):
-        own = np.where(sxx > 0, syy - sxy**2 / sxx, syy).sum(axis=0)
+        left = np.where(sxx > 0, syy - sxy**2 / sxx, syy)
+        own = left.sum(axis=0)
+        exact = (sxx > 0) & (syy > 0) & (left <= ALMOST * syy) & (number >= LINE_ROWS)
         common = syy.sum(axis=0) - sxy.sum(axis=0) ** 2 / np.where(sxx.sum(axis=0) > 0, sxx.sum(axis=0), np.inf)
     total = syy.sum(axis=0)
     several = rows.size >= ENOUGH * starts.size
     lines = (total > 0) & ((common <= ALMOST * total) | (several & (own <= ALMOST * total)))
     ordered = _look_at_orders(values, target[:, 0], places, starts) & (total > 0)
-    for place in np.flatnonzero(lines | ordered).tolist():
-        yield columns[place], bool(lines[place]), bool(ordered[place])
+    weights = sizes[codes[starts]][:, None]  # of the levels looked at
+    partly = (exact * weights).sum(axis=0) >= PARTLY * weights.sum()
+    for place in np.flatnonzero(lines | ordered | partly).tolist():
+        yield columns[place], bool(lines[place]), bool(ordered[place]), bool(partly[place])
 
 
 def _look_at_orders(values: Floats, y: Floats, places: Codes, starts: Codes) -> NDArray[np.bool_]:
@@ -139,7 +149,7 @@ def _look_at_orders(values: Floats, y: Floats, places: Codes, starts: Codes) -> 
     return moves & ~mixed
 
 
-def judge_lines(sheet: Sheet, column: Column, y: Floats, stratum: Stratum, n_tried: int) -> Leak | None:
+def judge_lines(sheet: Sheet, column: Column, y: Floats, stratum: Stratum, n_tried: float) -> Leak | None:
     """Judge whether the target is a·x + b within each level, first with one a for all.
 
     Returns
@@ -181,6 +191,35 @@ def judge_lines(sheet: Sheet, column: Column, y: Floats, stratum: Stratum, n_tri
         facts["residual"] = float(np.sqrt(np.mean(left * left))) / spread
         return Leak(column.name, "affine", says, (column.name, *sorted(stratum.members)), facts)
     return None
+
+
+def _judge_some(sheet: Sheet, column: Column, y: Floats, stratum: Stratum, n_tried: int) -> Leak | None:
+    """Judge whether the target is a·x + b within levels that have half of the rows at least."""
+    import numpy as np
+
+    rows = np.flatnonzero(column.known & (stratum.codes >= 0))
+    rows = rows[np.argsort(stratum.codes[rows], kind="stable")]
+    step = sheet.numbers.step if sheet.numbers is not None else 0.0
+    exact: list[int] = []
+    for part in np.split(rows, np.flatnonzero(np.diff(stratum.codes[rows])) + 1):
+        if part.size < LINE_ROWS:
+            continue
+        slope, _, left = fit_line(column.data[part], y[part])
+        if slope != 0 and is_exact(left, float(y[part].std()), step, abs(slope) * column.step):
+            exact.append(int(stratum.codes[part[0]]))
+    places = np.full(stratum.n_levels + 1, -1, dtype=np.int64)
+    places[exact] = np.arange(len(exact))
+    codes = places[stratum.codes]  # -1, the last, stays what it is
+    share = float((codes[column.known] >= 0).sum() / codes.size)
+    if share < SHARE:
+        return None
+    some = replace(stratum, codes=codes, n_levels=len(exact))
+    # Any choice of levels may have been the one.
+    leak = judge_lines(sheet, column, y, some, n_tried * 2.0 ** min(stratum.n_levels, 500))
+    if leak is None:
+        return None
+    says = f"{leak.evidence}, {share:.1%} of the rows; in the other {stratum.n_levels - len(exact):,} levels it is not"
+    return replace(leak, evidence=says, facts=leak.facts | {"share": share})
 
 
 def _bound_levels(codes: Codes, y: Floats, free: int) -> tuple[int, float]:

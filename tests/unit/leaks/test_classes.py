@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,58 @@ def test_the_mean_of_the_target_by_a_level_is_told(
     assert tell(table, "y") == [("encoded", "target_statistics")]
 
 
+@pytest.mark.parametrize("rows", [600, 3_000])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_smoothed_mean_of_a_class_is_told(random: np.random.Generator, rows: int, n_classes: int) -> None:
+    line, label = random.integers(0, 6, rows), random.integers(0, n_classes, rows)
+    one = label == n_classes - 1
+    means = (np.bincount(line, one) + 5 * one.mean()) / (np.bincount(line) + 5)
+    table = pl.DataFrame(
+        {"line": [f"l{place}" for place in line], "encoded": means[line], "other": random.random(rows)}
+    )
+    words = pl.Series("y", one if n_classes == 2 else [f"class {place}" for place in label])
+    (leak,) = find_leaks(table.with_columns(words), "y")
+    assert (leak.column, leak.kind) == ("encoded", "target_statistics")
+    assert leak.facts["smoothing"] == pytest.approx(5)
+    shuffled = table.with_columns(words.shuffle(seed=1))
+    assert tell(shuffled, "y") == []
+
+
+@pytest.mark.parametrize(
+    ("how", "role", "numeric"),
+    [
+        *product(["mean", "smoothed", "median"], ["text", "number", "groups", "gone"], [True]),
+        # A median of classes is a class, and four means that are not said of what are too few to be no luck.
+        *product(["mean", "smoothed"], ["text", "number", "groups"], [False]),
+    ],
+)
+def test_levels_of_three_rows_are_enough(
+    noise: pl.DataFrame,
+    random: np.random.Generator,
+    how: str,
+    role: str,
+    numeric: bool,  # noqa: FBT001
+) -> None:
+    level = random.permutation(np.arange(ROWS) % (ROWS // 3))
+    y = random.normal(size=ROWS)
+    table = noise.with_columns(pl.Series("y", y if numeric else y > 0.3), level=level)
+    if role == "text":
+        table = table.with_columns("well " + pl.col("level").cast(pl.String))
+    value, size = pl.col("y").cast(float), pl.len().over("level")
+    encoded = {
+        "mean": value.mean().over("level"),
+        "smoothed": (value.sum().over("level") + 5 * value.mean()) / (size + 5),
+        "median": value.median().over("level"),
+    }
+    table = table.with_columns(encoded=encoded[how])
+    leaks = find_leaks(
+        table.drop("level") if role == "gone" else table, "y", groups="level" if role == "groups" else None
+    )
+    assert [(leak.column, leak.kind) for leak in leaks] == [("encoded", "target_statistics")]
+    of_others = table.with_columns(pl.col("y").shuffle(seed=2))
+    assert tell(of_others, "y", groups="level" if role == "groups" else None) == []
+
+
 def test_means_out_of_fold_are_honest(noise: pl.DataFrame, random: np.random.Generator) -> None:
     line, fold = random.integers(0, 9, ROWS), random.integers(0, 5, ROWS)
     y = random.normal(size=ROWS) + line / 5
@@ -135,3 +188,23 @@ def test_leaving_only_the_row_itself_out_gives_it_away(noise: pl.DataFrame, rand
     others = (np.bincount(line, y)[line] - y) / (np.bincount(line)[line] - 1)
     table = noise.with_columns(pl.Series("line", line).cast(pl.String), pl.Series("encoded", others), pl.Series("y", y))
     assert tell(table, "y") == [("encoded", "affine")]
+
+
+@pytest.mark.parametrize("numeric", [True, False])
+def test_leaving_only_the_row_itself_out_of_few_gives_it_away(
+    noise: pl.DataFrame,
+    random: np.random.Generator,
+    numeric: bool,  # noqa: FBT001
+) -> None:
+    level = random.integers(0, ROWS // 3, ROWS)
+    y = random.normal(size=ROWS)
+    value = y if numeric else (y > 0).astype(float)
+    size = np.bincount(level)[level]
+    others = np.where(size > 1, (np.bincount(level, value)[level] - value) / np.maximum(size - 1, 1), np.nan)
+    table = noise.with_columns(
+        pl.Series("well", level).cast(pl.String),
+        pl.Series("encoded", others).fill_nan(value.mean()),
+        pl.Series("y", y if numeric else y > 0),
+    )
+    assert tell(table, "y") == [("encoded", "target_statistics")]
+    assert tell(table.with_columns(pl.col("y").shuffle(seed=3)), "y") == []

@@ -37,6 +37,7 @@ def tell(leaks: list[Leak]) -> set[tuple[str, str]]:
         (lambda y: (1000 + y).astype(np.float32), "affine"),
         (lambda y: np.where(np.arange(ROWS) % 100 == 0, np.nan, y), "affine"),
         (lambda y: [f"{value:.12f}" for value in y], "affine"),
+        (lambda y: [f" {value:.12f} " for value in y], "affine"),
         (np.exp, "monotone"),
         (lambda y: -(y**3), "monotone"),
         (lambda y: np.round(y, 1), "monotone"),
@@ -220,3 +221,22 @@ def test_a_treatment_that_moves_every_row_is_honest(noise: pl.DataFrame, random:
 def test_a_target_that_is_no_value_is_refused(noise: pl.DataFrame, dtype: Any) -> None:
     with pytest.raises(ConfigError, match="give numbers, text or truth values"):
         find_leaks(noise.with_columns(pl.Series("y", [[1]] * ROWS, dtype=dtype)), "y")
+
+
+@pytest.mark.parametrize("write", [repr, lambda value: f" {value:.12f}", lambda value: f"{round(1000 * value)}"])
+def test_a_target_of_numbers_may_be_given_as_text(noise: pl.DataFrame, random: Any, write: Any) -> None:
+    text = [write(float(value)) for value in random.normal(size=ROWS)]
+    table = noise.with_columns(pl.Series("y", text), pl.Series("copy", [3 * float(value) for value in text]))
+    assert ("copy", "affine") in tell(find_leaks(table, "y"))
+    assert find_leaks(table.drop("copy"), "y") == []
+
+
+@pytest.mark.parametrize(("of_target", "of_copy"), [(1e200, 1.0), (1e160, 1.0), (1.0, 1e200), (1e200, 1e250)])
+def test_values_too_large_to_be_squared_are_told_in_units(
+    noise: pl.DataFrame, random: Any, of_target: float, of_copy: float
+) -> None:
+    y = random.normal(size=ROWS)
+    table = noise.with_columns(pl.Series("y", of_target * y), pl.Series("copy", of_copy * y))
+    (leak,) = find_leaks(table, "y")
+    assert (leak.column, leak.kind) == ("copy", "affine")
+    assert "in units of 1e+" in leak.evidence
