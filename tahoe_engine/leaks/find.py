@@ -122,6 +122,7 @@ def _find(  # noqa: PLR0913, PLR0917 -- what find_leaks was asked, read
             note = f" (in a sample of {sheet.height:,} of {table.height:,} rows)"
             identities = [replace(leak, evidence=leak.evidence + note) for leak in identities]
         found += identities
+        found += _find_in_training(features, target, side, by, max_rows, {leak.column for leak in identities})
         strata += list_many_levels(sheet)
         likely = list_constant(sheet, strata, _name(found))
         if likely and sheet.height < table.height:
@@ -136,6 +137,29 @@ def _find(  # noqa: PLR0913, PLR0917 -- what find_leaks was asked, read
         found += find_fitted_on_test(table, side, names)
         found += find_repeated_rows(table, side, [*names, target])
     return found
+
+
+def _find_in_training(  # noqa: PLR0913, PLR0917 -- what find_leaks was asked, read
+    features: pl.DataFrame,
+    target: str,
+    side: Codes | None,
+    by: list[str],
+    max_rows: int | None,
+    told: set[str],
+) -> list[Leak]:
+    """Find what holds in all training rows and not in those held out: a model would rely on it, and fail."""
+    import numpy as np
+
+    if side is None or not (0 < int((side == 0).sum()) < side.size):
+        return []
+    rows = np.flatnonzero(side == 0)
+    sheet = read_sheet(features[rows], target, None, by, max_rows)
+    if not sheet.height:
+        return []
+    found = [leak for leak in _find_identities(sheet, list_strata(sheet)) if leak.column not in told]
+    # Among these are columns that are alike in training by chance of a filter: no leak.
+    found = [leak for leak in found if leak.kind != "duplicate"]
+    return [replace(leak, evidence=f"{leak.evidence} (training rows alone)") for leak in found]
 
 
 def _find_identities(sheet: Sheet, strata: Sequence[Stratum]) -> list[Leak]:

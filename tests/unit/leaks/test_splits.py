@@ -168,3 +168,17 @@ def test_a_frame_of_pandas_is_read_as_one_of_polars(table: pl.DataFrame) -> None
     leaks = find_leaks(table.to_pandas(), "y", split="split", groups="sample")
     assert leaks == find_leaks(table, "y", split="split", groups="sample")
     assert {leak.column for leak in leaks} == {"x1", "gaps"}  # gaps repeats x3
+
+
+def test_what_holds_in_all_training_rows_and_no_others_is_told() -> None:
+    draw = np.random.default_rng(0)
+    y, other = draw.normal(size=600), draw.normal(size=600)
+    split = ["test" if at % 5 == 0 else "train" for at in range(600)]
+    trains = np.array(split) == "train"
+    up = y > 0
+    signed = np.where(trains, np.abs(y) * np.where(up, 1, -1), other)
+    table = pl.DataFrame({"up": up, "x": signed, "noise": draw.normal(size=600), "split": split})
+    (leak,) = find_leaks(table, "up", split="split")
+    assert (leak.column, leak.kind) == ("x", "auc")
+    assert leak.evidence.endswith("(training rows alone)")
+    assert not find_leaks(table.with_columns(x=pl.Series(other)), "up", split="split")
