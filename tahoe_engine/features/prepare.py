@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tahoe_engine.features.passes import Counted, Faced
     from tahoe_engine.features.plan import FeaturesPlan
     from tahoe_engine.features.rows import RowReader
-    from tahoe_engine.features.table import Slice
     from tahoe_engine.run import Layout
     from tahoe_engine.workers import Computing
 
@@ -138,8 +137,8 @@ class _Passes:
         self._slices = plan.table.slices
         self._done = 0
 
-    def reduce(self, function: Any, combine: Any, slices: tuple[Slice, ...] = ()) -> Any:  # noqa: ANN401 - what they give
-        found = self._computing.reduce(function, combine, slices or self._slices)
+    def reduce(self, function: Any, combine: Any) -> Any:  # noqa: ANN401 - what they give
+        found = self._computing.reduce(function, combine, self._slices)
         self.tell()
         return found
 
