@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.report import Progress
 from tahoe_engine.errors import StageError, StoppedError
+from tahoe_engine.features.fitted import digest_fitted
 from tahoe_engine.features.names import require_distinct
 from tahoe_engine.features.prepare import Prepared, prepare_design
 from tahoe_engine.features.store import encode_design
@@ -123,7 +124,7 @@ class Launch:
         self.prepared = prepare_design(plan, layout, computing, tell)
         require_distinct(self.prepared.design)
         self.files = encode_design(self.prepared)
-        fitted = digest_of({name: content.hex() for name, content in self.files.items()})
+        fitted = digest_fitted(self.files)
         work = FeaturesWork(
             root=str(layout.root.absolute()),
             epoch=layout.epoch,
