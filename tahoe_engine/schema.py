@@ -237,6 +237,12 @@ STATS: Final = ("summary", "qc", "all")
 FEATURES: Final = "features"
 SPLITS: Final = ("train", "validation", "test")  # by their code: 0, 1, 2
 FOLD: Final = "fold"
+SPLIT: Final = "split"
+TRAIN, VALIDATION, TEST = range(3)
+# What the engine itself knows of rows while it makes features of them.
+ROW_KEY: Final = "row_key"  # hash of what tells a row from others
+ROW_NUMBER: Final = "row_number"  # among those that are kept
+CONTROL: Final = "is_control"
 
 
 def cells_table(stats: str) -> Table:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.blocks import Numeric, OneHot, OneHotSvd, TargetStatistics
-from tahoe_engine.features.rows import CONTROL, ROW_KEY, ROW_NUMBER
+from tahoe_engine.schema import CONTROL, ROW_KEY, ROW_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -17,9 +17,8 @@ from tahoe_engine.features.columns import (
     take_columns,
 )
 from tahoe_engine.features.levels import encode_levels
-from tahoe_engine.features.rows import CONTROL
 from tahoe_engine.features.targets import add_targets
-from tahoe_engine.schema import FOLD
+from tahoe_engine.schema import CONTROL, FOLD, SPLIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from tahoe_engine.features.targets import Baselines
     from tahoe_engine.source import Recorded
 
-SPLIT = "split"
 OTHER = "Other"
 CODE = "_code"  # ends the name of a column of codes
 

@@ -9,10 +9,9 @@ from tahoe_engine.cells.counts import Counts, locate_shards
 from tahoe_engine.config import Settings
 from tahoe_engine.errors import ConfigError, StageError, escape_controls
 from tahoe_engine.features.genes import FittedGenes, choose_genes, name_genes
-from tahoe_engine.features.split import SPLIT, TRAIN
 from tahoe_engine.groups.gather import GROUP, find_genes, list_moments, read_index
 from tahoe_engine.run import Layout, Run, read_published
-from tahoe_engine.schema import GROUP_KEYS, GROUPABLE
+from tahoe_engine.schema import GROUP_KEYS, GROUPABLE, SPLIT, TRAIN
 from tahoe_engine.vocabulary.joined import load_run_genes
 
 if TYPE_CHECKING:
@@ -297,6 +296,3 @@ def _read_groups(
         matrix[firsts[rows], column[kept]] = frame[MEAN].to_numpy()[kept]
     if len(groups) < len(ids):
         matrix[:] = matrix[firsts[group_of]]
-
-
-__all__ = ["FittedGenes", "choose_genes", "choose_training_genes", "list_groups", "read_expression"]

@@ -9,7 +9,7 @@ from tahoe_engine.features.lineage import describe_lineage
 from tahoe_engine.features.passes import list_counted
 from tahoe_engine.leaks import find_fitted_elsewhere, find_leaks, find_lineage_leaks, find_straddling
 from tahoe_engine.run import require_whole
-from tahoe_engine.schema import FOLD, SPLITS
+from tahoe_engine.schema import FOLD, SPLIT, SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,6 @@ SAMPLED_ROWS: Final = 100_000
 SHOWN: Final = 12  # findings told in full
 MOST_VALUES: Final = 8_000_000  # of wide tables fewer rows are looked at
 REPEATED: Final = "(rows)"
-SPLIT: Final = "split"
 
 
 def guard_features(launch: Launch) -> list[tuple[str, Leak]]:

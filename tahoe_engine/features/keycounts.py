@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.errors import ConfigError
-from tahoe_engine.features.split import FOLD, ROW_KEY, ROW_NUMBER, SPLIT, hash_rows
+from tahoe_engine.features.split import hash_rows
+from tahoe_engine.schema import FOLD, ROW_KEY, ROW_NUMBER, SPLIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

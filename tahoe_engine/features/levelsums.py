@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
     from tahoe_engine.features.blocks import TargetStatistics
 
-SPLIT: Final = "split"
-ROW_KEY: Final = "row_key"
 NONE: Final = -1  # fold of rows outside training: they see all of it
 MOST_VALUES: Final = 20_000_000  # that a quantile gathers
-OWN_COLUMNS: Final = frozenset({FOLD, "overall", "n", "sum", "mean", "std", "quantile", "value"})
+OWN_COLUMNS: Final = frozenset({FOLD, "overall", "n", "sum", "mean", "std", "quantile", "value", "deviation"})
 
 
 @dataclass

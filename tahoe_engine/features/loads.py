@@ -12,10 +12,10 @@ from tahoe_engine.features.columns import (
     read_numbers,
     take_columns,
 )
-from tahoe_engine.features.rows import CONTROL
-from tahoe_engine.features.share import look_into
-from tahoe_engine.features.statistics import collect_statistics
+from tahoe_engine.features.keycounts import look_into
+from tahoe_engine.features.levelsums import collect_statistics
 from tahoe_engine.features.targets import collect_scale
+from tahoe_engine.schema import CONTROL, SPLIT, TRAIN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,15 +24,12 @@ if TYPE_CHECKING:
 
     from tahoe_engine.features.blocks import Block, TargetStatistics
     from tahoe_engine.features.design import Design
+    from tahoe_engine.features.keycounts import Window
+    from tahoe_engine.features.levelsums import LevelSums
     from tahoe_engine.features.recipe import DeltaTarget
     from tahoe_engine.features.rows import RowReader
-    from tahoe_engine.features.share import Window
-    from tahoe_engine.features.statistics import LevelSums
     from tahoe_engine.features.table import Slice
     from tahoe_engine.features.targets import Baselines
-
-SPLIT = "split"
-TRAIN = 0
 
 
 @dataclass(frozen=True)

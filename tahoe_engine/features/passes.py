@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from tahoe_engine.errors import StageError
 from tahoe_engine.features.blocks import OneHot, OneHotSvd
 from tahoe_engine.features.columns import columns_of_split, columns_of_targets
-from tahoe_engine.features.rows import CONTROL, ROW_KEY
-from tahoe_engine.features.share import KeyCounts, count_keys, merge_counts
+from tahoe_engine.features.keycounts import KeyCounts, count_keys, merge_counts
 from tahoe_engine.features.sums import merge_sums
 from tahoe_engine.features.targets import collect_baselines
 from tahoe_engine.run import hash_file
-from tahoe_engine.schema import SAMPLE, SPLITS
+from tahoe_engine.schema import CONTROL, ROW_KEY, SAMPLE, SPLIT, SPLITS, TRAIN
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from tahoe_engine.features.rows import RowReader
     from tahoe_engine.features.table import Slice
 
-SPLIT = "split"
-TRAIN = 0
 MASK = (1 << 64) - 1
 
 

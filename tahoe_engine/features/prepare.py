@@ -13,10 +13,11 @@ from tahoe_engine.features.chains import Chain
 from tahoe_engine.features.design import OTHER, Design
 from tahoe_engine.features.fit import fit_chains, fit_codes_svd
 from tahoe_engine.features.levels import keep_frequent, list_levels
+from tahoe_engine.features.levelsums import merge_statistics
 from tahoe_engine.features.loads import BlockLoad, FittedRows, NumberLoad, Refining, Scaling, Telling, merge_windows
 from tahoe_engine.features.passes import Counting, Facing, list_counted, merge_counted, merge_faced, name_groups
 from tahoe_engine.features.share import decide_split
-from tahoe_engine.features.statistics import decide_statistics, merge_statistics
+from tahoe_engine.features.statistics import decide_statistics
 from tahoe_engine.features.sums import merge_sums
 from tahoe_engine.features.targets import decide_baselines
 

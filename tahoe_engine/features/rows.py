@@ -11,7 +11,7 @@ from tahoe_engine.errors import BadDataError, ConfigError, escape_controls
 from tahoe_engine.features.files import is_text, read_text
 from tahoe_engine.features.formulas import Formula, read_formula
 from tahoe_engine.features.keys import hash_texts
-from tahoe_engine.schema import DRUG
+from tahoe_engine.schema import CONTROL, DRUG, ROW_KEY, ROW_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from tahoe_engine.features.recipe import Recipe
     from tahoe_engine.features.table import Slice, TableParts
 
-ROW_KEY: Final = "row_key"
-ROW_NUMBER: Final = "row_number"
-CONTROL: Final = "is_control"
 OWN: Final = frozenset({ROW_KEY, ROW_NUMBER, CONTROL})
 KEY_SEED: Final = 0  # a row's key is the same under every seed
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import ConfigError
-from tahoe_engine.features.keycounts import KeyCounts, Stratum, Window, count_keys, look_into, merge_counts
-from tahoe_engine.features.split import FOLD, SPLIT, TEST, TRAIN, VALIDATION, Split, hash_groups, permute_places
+from tahoe_engine.features.keycounts import KeyCounts, Stratum, Window
+from tahoe_engine.features.split import Split, hash_groups, permute_places
+from tahoe_engine.schema import FOLD, SPLIT, TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     import polars as pl
@@ -138,6 +139,3 @@ def _count_share(share: float, n: int, *, least: int = 1) -> int:
     """Round a share of n; of groups at least one."""
     rounded = int(share * n + 0.5)
     return max(least, rounded) if share and n > 1 else 0
-
-
-__all__ = ["KeyCounts", "Window", "count_keys", "decide_split", "look_into", "merge_counts"]

@@ -10,7 +10,7 @@ from tahoe_engine.errors import ConfigError, StageError
 from tahoe_engine.features.keys import hash_texts, mix
 from tahoe_engine.features.recipe import SplitRule
 from tahoe_engine.run.manifest import digest_of
-from tahoe_engine.schema import FOLD, SPLITS
+from tahoe_engine.schema import FOLD, ROW_KEY, ROW_NUMBER, SPLIT, TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-SPLIT: Final = "split"
-TRAIN, VALIDATION, TEST = range(3)
-ROW_KEY, ROW_NUMBER = "row_key", "row_number"
 FOLD_SEED: Final = 0x5DEECE66D  # folds of rows are drawn apart from who is tested
 
 
@@ -295,17 +292,3 @@ def _add_folds(split: pl.DataFrame, frame: pl.DataFrame, rule: SplitRule) -> pl.
     drawn = hash_rows(frame, rule.seed ^ FOLD_SEED) % np.uint64(rule.folds)
     fold = pl.Series(FOLD, drawn.astype(np.uint8), dtype=pl.UInt8)
     return split.with_columns(pl.when(split[SPLIT] == TRAIN).then(fold).alias(FOLD))
-
-
-__all__ = [
-    "FOLD",
-    "SPLIT",
-    "SPLITS",
-    "TEST",
-    "TRAIN",
-    "VALIDATION",
-    "Split",
-    "hash_groups",
-    "hash_rows",
-    "permute_places",
-]

@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING, Any
 from tahoe_engine.features.keys import mix
 from tahoe_engine.features.levelsums import (
     NONE,
-    ROW_KEY,
-    SPLIT,
     LevelSums,
-    collect_statistics,
-    merge_statistics,
     read_folds,
     read_target,
 )
 from tahoe_engine.features.sums import read_sums
-from tahoe_engine.schema import FOLD
+from tahoe_engine.schema import FOLD, ROW_KEY, SPLIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -250,13 +246,3 @@ def _add_quantiles(table: pl.DataFrame, values: pl.DataFrame, block: TargetStati
         parts.append(part)
     found = pl.concat(parts, how="diagonal")
     return table.join(found, on=["overall", *block.by, FOLD], how="left", nulls_equal=True, maintain_order="left")
-
-
-__all__ = [
-    "FittedStatistics",
-    "LevelSums",
-    "collect_statistics",
-    "decide_statistics",
-    "merge_statistics",
-    "read_folds",
-]

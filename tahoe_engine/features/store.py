@@ -28,7 +28,7 @@ FORMAT: Final = 1
 FOLDER: Final = "transformers"
 DESIGN: Final = f"{FOLDER}/design.json"
 LINEAGE: Final = "lineage.json"
-SPLIT: Final = "split.json"
+SPLIT_FILE: Final = "split.json"
 KINDS: Final = ("baselines", "statistics", "genes")
 
 
@@ -58,7 +58,7 @@ def encode_design(prepared: Prepared) -> dict[str, bytes]:
         **{kind: sorted(getattr(design, kind)) for kind in KINDS},
     }
     files = {
-        SPLIT: encode_manifest(split),
+        SPLIT_FILE: encode_manifest(split),
         LINEAGE: encode_manifest(describe_lineage(design, prepared.reader)),
         DESIGN: encode_manifest(told),
     }
@@ -99,7 +99,7 @@ def decode_design(files: Mapping[str, bytes], root: str) -> Design:
         if told["format"] != FORMAT:
             raise StageError(f"{DESIGN}: format {told['format']!r}, this version of the engine reads {FORMAT}")
         recipe = Recipe.model_validate(told["recipe"])
-        split = Split.from_json(json.loads(files[SPLIT]))
+        split = Split.from_json(json.loads(files[SPLIT_FILE]))
         blocks = {block.name: block for block in recipe.features if isinstance(block, TargetStatistics)}
         baselines = {}
         for name in told["baselines"]:

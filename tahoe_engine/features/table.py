@@ -10,7 +10,7 @@ from tahoe_engine.errors import BadDataError, ConfigError, SourceError, StageErr
 from tahoe_engine.features.files import is_text, measure_file, require_keyable, require_same
 from tahoe_engine.features.width import SLICE_ROWS, choose_slice_rows
 from tahoe_engine.run import Layout, hash_file, read_published
-from tahoe_engine.schema import BARCODE, CELLS, GROUP_KEYS, SAMPLE, groups_index
+from tahoe_engine.schema import BARCODE, CELLS, GROUP_KEYS, SAMPLE, cells_table, groups_index
 from tahoe_engine.toptable import read_top_table
 
 if TYPE_CHECKING:
@@ -169,8 +169,6 @@ def _find_own(layout: Layout, recipe: Recipe) -> TableParts:
 
 
 def _columns_of_cells(stats: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    from tahoe_engine.schema import cells_table
-
     columns = cells_table(stats).names
     ids = columns[: CELLS.names.index("n_genes_by_counts")]
     # The barcode tells cells apart in all Tahoe has; the well is there for data sets that use them again.

@@ -7,7 +7,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import BadDataError, ConfigError
-from tahoe_engine.features.sums import merge_sums, read_sums, sum_exactly, sum_squares
+from tahoe_engine.features.sums import read_sums, sum_exactly, sum_squares
+from tahoe_engine.schema import CONTROL, SPLIT, TRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
     from tahoe_engine.features.recipe import ColumnTarget, DeltaTarget
 
-CONTROL: Final = "is_control"
-SPLIT: Final = "split"
-TRAIN: Final = 0
 OWN_COLUMNS: Final = frozenset({"n_control", "baseline"})
 ALL: Final = "sum of"  # the one group of sums over all rows
 
@@ -194,6 +192,3 @@ def _read_value(frame: pl.DataFrame, target: DeltaTarget) -> pl.Series:
     if not value.dtype.is_numeric():
         raise ConfigError(f"target {target.name!r}: {target.value!r} has no numbers; a delta is of numbers")
     return value.cast(pl.Float64).fill_nan(None)
-
-
-__all__ = ["Baselines", "add_targets", "collect_baselines", "collect_scale", "decide_baselines", "merge_sums"]

@@ -10,14 +10,12 @@ from uuid import uuid4
 from tahoe_engine.errors import StageError
 from tahoe_engine.run import Layout, commit_part, keep_receipt, require_newest, write_frame
 from tahoe_engine.run.layout import flatten
-from tahoe_engine.schema import SPLITS
+from tahoe_engine.schema import SPLIT, SPLITS
 
 if TYPE_CHECKING:
     from tahoe_engine.features.design import Design
     from tahoe_engine.features.rows import RowReader
     from tahoe_engine.features.table import Slice
-
-SPLIT = "split"
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.blocks import TargetStatistics
+from tahoe_engine.features.keycounts import count_keys, look_into, merge_counts
+from tahoe_engine.features.levelsums import collect_statistics
 from tahoe_engine.features.recipe import DeltaTarget, SplitRule
-from tahoe_engine.features.share import count_keys, decide_split, look_into, merge_counts
-from tahoe_engine.features.statistics import collect_statistics, decide_statistics
+from tahoe_engine.features.share import decide_split
+from tahoe_engine.features.statistics import decide_statistics
 from tahoe_engine.features.targets import collect_baselines, decide_baselines
 
 if TYPE_CHECKING:

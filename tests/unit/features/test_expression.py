@@ -22,8 +22,9 @@ from tahoe_engine.features.blocks import Expression
 from tahoe_engine.features.expression import choose_training_genes, list_groups, read_expression
 from tahoe_engine.features.genes import FittedGenes, choose_genes, decode_genes, digest_genes, encode_genes
 from tahoe_engine.features.recipe import Recipe
-from tahoe_engine.features.split import SPLIT, Split
+from tahoe_engine.features.split import Split
 from tahoe_engine.groups.pooled import PooledMoments
+from tahoe_engine.schema import SPLIT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,10 @@ import pytest
 from made_tables import make_recipe
 from tahoe_engine.errors import BadDataError, ConfigError
 from tahoe_engine.features.joined import Joins
-from tahoe_engine.features.rows import CONTROL, ROW_KEY, ROW_NUMBER, RowReader
+from tahoe_engine.features.rows import RowReader
 from tahoe_engine.features.table import find_table
 from tahoe_engine.run import Layout
+from tahoe_engine.schema import CONTROL, ROW_KEY, ROW_NUMBER
 
 if TYPE_CHECKING:
     from pathlib import Path

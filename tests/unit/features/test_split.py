@@ -11,9 +11,10 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from tahoe_engine.errors import ConfigError, StageError
+from tahoe_engine.features.keycounts import count_keys, look_into, merge_counts
 from tahoe_engine.features.keys import hash_texts
 from tahoe_engine.features.recipe import SplitRule
-from tahoe_engine.features.share import count_keys, decide_split, look_into, merge_counts
+from tahoe_engine.features.share import decide_split
 from tahoe_engine.features.split import Split, permute_places
 
 CONTROL = "is_control"

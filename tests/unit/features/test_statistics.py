@@ -10,12 +10,8 @@ import pytest
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.blocks import TargetStatistics
-from tahoe_engine.features.statistics import (
-    FittedStatistics,
-    collect_statistics,
-    decide_statistics,
-    merge_statistics,
-)
+from tahoe_engine.features.levelsums import collect_statistics, merge_statistics
+from tahoe_engine.features.statistics import FittedStatistics, decide_statistics
 
 
 def block_of(**options: Any) -> TargetStatistics:

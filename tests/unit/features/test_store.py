@@ -13,7 +13,7 @@ import tahoe_engine as te
 from made_tables import SUMMARIES, make, make_cells, make_recipe
 from tahoe_engine import schema
 from tahoe_engine.errors import StageError
-from tahoe_engine.features.store import DESIGN, SPLIT, decode_design
+from tahoe_engine.features.store import DESIGN, SPLIT_FILE, decode_design
 
 if TYPE_CHECKING:
     from tahoe_engine.features import Features
@@ -93,7 +93,7 @@ def test_what_is_damaged_is_refused_or_harmless_but_never_a_traceback(features: 
 
 
 def test_the_provenance_is_that_of_the_rows(features: Features) -> None:
-    told = json.loads(features.files[SPLIT])
+    told = json.loads(features.files[SPLIT_FILE])
     assert told["hash"] == features.manifest["split"]["hash"]
     rows = {name: one["rows"] for name, one in told["provenance"].items()}
     assert rows == {**features.manifest["split"]["rows"], "fitted_on": features.manifest["split"]["rows"]["train"]}

@@ -10,13 +10,8 @@ import pytest
 
 from tahoe_engine.errors import BadDataError, ConfigError
 from tahoe_engine.features.recipe import ColumnTarget, DeltaTarget
-from tahoe_engine.features.targets import (
-    add_targets,
-    collect_baselines,
-    collect_scale,
-    decide_baselines,
-    merge_sums,
-)
+from tahoe_engine.features.sums import merge_sums
+from tahoe_engine.features.targets import add_targets, collect_baselines, collect_scale, decide_baselines
 
 
 def delta(**options: Any) -> DeltaTarget:
