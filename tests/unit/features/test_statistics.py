@@ -176,3 +176,10 @@ def test_a_class_has_no_mean_and_a_column_no_name_of_ours() -> None:
         collect_statistics(rows, placed.with_columns(pl.lit("A").alias("y")), block_of())
     with pytest.raises(ConfigError, match="has a column 'mean' itself"):
         collect_statistics(rows.rename({"drug": "mean"}), placed, block_of(by=("mean",)))
+
+
+@pytest.mark.parametrize("name", ["n", "deviation", "overall"])
+def test_a_level_that_is_called_like_a_column_of_the_table_is_refused(name: str) -> None:
+    rows, placed = made(50, 3)
+    with pytest.raises(ConfigError, match=name):
+        fit(rows.rename({"drug": name}), placed, block_of(by=[name]))
