@@ -239,6 +239,11 @@ SPLITS: Final = ("train", "validation", "test")  # by their code: 0, 1, 2
 FOLD: Final = "fold"
 SPLIT: Final = "split"
 TRAIN, VALIDATION, TEST = range(3)
+# Of the models and what they predict; the tables of the stage are in `tahoe_engine.schema.models`.
+MODELS: Final = "models"
+Y: Final = "y"
+Y_PRED: Final = "y_pred"
+MODEL: Final = "model"
 # What the engine itself knows of rows while it makes features of them.
 ROW_KEY: Final = "row_key"  # hash of what tells a row from others
 ROW_NUMBER: Final = "row_number"  # among those that are kept

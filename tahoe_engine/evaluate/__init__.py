@@ -1,0 +1,1 @@
+"""Judges of predictions: metrics with their baseline, n and interval. Knows neither estimators nor runs."""

@@ -1,0 +1,1 @@
+"""Figures of tables: the only package that knows the plotting library."""

@@ -1,0 +1,1 @@
+"""The stage ``models``: fit, tune, validate and keep; every number beside its baseline."""
