@@ -18,6 +18,7 @@ from tahoe_engine.schema import SPLITS
 if TYPE_CHECKING:
     from tahoe_engine.config import Settings
     from tahoe_engine.features import FeaturesReport
+    from tahoe_engine.named import Shelf
 
 SHOWN = 12  # leaks told one by one
 Recipe = Annotated[str | None, typer.Option(help="Name of a recipe (--list shows them), or path of a TOML file.")]
@@ -107,21 +108,38 @@ def show_recipes(*, json: bool) -> None:
     json : bool
         As JSON.
     """
-    from tahoe_engine.config import read_toml
-    from tahoe_engine.features.recipes import OVERRIDES, list_recipes
+    from tahoe_engine.features.recipes import RECIPES
 
-    rows: list[dict[str, Any]] = []
-    for path in list_recipes():
-        tree = read_toml(path)
-        modes = ["honest", *(["bug-compat"] if OVERRIDES in tree else [])]
-        rows.append({"recipe": path.stem, "modes": modes, "description": str(tree.get("description", ""))})
+    show_shelf(RECIPES, json=json)
+
+
+def show_shelf(shelf: Shelf[Any], *, json: bool) -> None:
+    """Print the files of a kind that have a name.
+
+    Parameters
+    ----------
+    shelf : Shelf
+        Recipes, or tasks.
+    json : bool
+        As JSON.
+    """
+    from tahoe_engine.config import read_toml
+
+    rows: list[dict[str, Any]] = [
+        {
+            shelf.word: path.stem,
+            "modes": list(shelf.list_modes(path)),
+            "description": str(read_toml(path).get("description", "")),
+        }
+        for path in shelf.list()
+    ]
     if json:
-        print_json({"recipes": rows})
+        print_json({f"{shelf.word}s": rows})
     else:
         print_table(
-            "recipes",
-            ("recipe", "modes", "description"),
-            [(row["recipe"], ", ".join(row["modes"]), escape_controls(row["description"])) for row in rows],
+            f"{shelf.word}s",
+            (shelf.word, "modes", "description"),
+            [(row[shelf.word], ", ".join(row["modes"]), escape_controls(row["description"])) for row in rows],
         )
 
 

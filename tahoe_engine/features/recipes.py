@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from tahoe_engine.config import PROFILES, read_toml, validate
-from tahoe_engine.errors import ConfigError, escape_controls
 from tahoe_engine.features.recipe import Recipe
+from tahoe_engine.named import HONEST, Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-HONEST, BUG_COMPAT = "honest", "bug-compat"
-MODES = (HONEST, BUG_COMPAT)
-OVERRIDES = "bug_compat"  # table of a recipe file whose keys replace the honest ones
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-FOLDERS = (Path("config/recipes"), PROFILES / "recipes")
+RECIPES: Final = Shelf("recipe", "recipes", Recipe)
 
 
 def load_recipe(name: str, mode: str = HONEST) -> tuple[str, Recipe]:
@@ -49,23 +42,7 @@ def load_recipe(name: str, mode: str = HONEST) -> tuple[str, Recipe]:
     >>> load_recipe("biospark-m3")[0], load_recipe("biospark-m4", "bug-compat")[0]
     ('biospark-m3', 'biospark-m4-bug-compat')
     """
-    if mode not in MODES:
-        raise ConfigError(f"no mode {escape_controls(mode)!r}; there is {' and '.join(MODES)}")
-    path = _find(name)
-    if not NAME.fullmatch(path.stem):
-        raise ConfigError(f"{path}: the name of a recipe has letters, digits, dots, dashes and underscores, at most 64")
-    tree = read_toml(path)
-    changed = tree.pop(OVERRIDES, None)
-    if changed is None and mode == BUG_COMPAT:
-        raise ConfigError(f"{path}: the recipe has no table [{OVERRIDES}], hence no such mode")
-    if not isinstance(changed, dict | None):
-        raise ConfigError(f"{path}: {OVERRIDES} = {changed!r}: input should be a table")
-    recipe = validate(Recipe, tree, str(path))
-    if changed is not None:
-        # What is wrong in the other mode is said at once, and not when it is asked for.
-        other = validate(Recipe, tree | changed, f"{path}, with [{OVERRIDES}]")
-        recipe = other if mode == BUG_COMPAT else recipe
-    return path.stem if mode == HONEST else f"{path.stem}-{BUG_COMPAT}", recipe
+    return RECIPES.load(name, mode)
 
 
 def list_recipes() -> Iterator[Path]:
@@ -76,21 +53,4 @@ def list_recipes() -> Iterator[Path]:
     Path
         Of a file; a name that is there twice is the first one's.
     """
-    seen = set()
-    for folder in FOLDERS:
-        for path in sorted(folder.glob("*.toml")):
-            if path.stem not in seen:
-                seen.add(path.stem)
-                yield path
-
-
-def _find(name: str) -> Path:
-    if name.endswith(".toml") or "/" in name:
-        return Path(name)
-    known = {path.stem: path for path in list_recipes()}
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    there = ", ".join(known) or "none"
-    raise ConfigError(f"no recipe {escape_controls(name)!r}; {hint}There is {there}, or name a TOML file by its path")
+    yield from RECIPES.list()

@@ -12,8 +12,8 @@ from tahoe_engine.features.guard import guard_features, refuse_leaks
 from tahoe_engine.features.launch import Launch
 from tahoe_engine.features.plan import plan_features
 from tahoe_engine.features.publish import publish
-from tahoe_engine.features.recipes import HONEST
 from tahoe_engine.features.report import FeaturesReport
+from tahoe_engine.named import HONEST
 from tahoe_engine.run import Journal, describe_build, open_run, require_free, set_aside_stages
 from tahoe_engine.schema import SPLITS
 from tahoe_engine.workers import open_computing

@@ -8,7 +8,8 @@ import pytest
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.recipe import Recipe
-from tahoe_engine.features.recipes import MODES, list_recipes, load_recipe
+from tahoe_engine.features.recipes import list_recipes, load_recipe
+from tahoe_engine.named import MODES
 
 SPLIT = '[split]\nby = ["sample"]\n'
 TARGET = '[[targets]]\nkind = "delta"\nname = "delta"\nvalue = "value"\n'
