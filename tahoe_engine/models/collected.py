@@ -15,7 +15,7 @@ from tahoe_engine.evaluate import (
     tabulate_points,
     test_models,
 )
-from tahoe_engine.schema import MODEL, SPLIT
+from tahoe_engine.schema import FIT_SECONDS, MODEL, SPLIT
 from tahoe_engine.schema import models as tables_of
 
 if TYPE_CHECKING:
@@ -127,13 +127,15 @@ class Collected:
         )
         self.add_tally(fit, f"{FOLDED}{held.fold}", tally)
 
-    def close(self, judged_on: str) -> dict[str, pl.DataFrame]:
+    def close(self, judged_on: str, seconds: Mapping[str, float]) -> dict[str, pl.DataFrame]:
         """Compare the models with their baselines, and give all tables.
 
         Parameters
         ----------
         judged_on : str
             Split that the tests are about.
+        seconds : mapping
+            Of a fold of each model.
 
         Returns
         -------
@@ -157,7 +159,7 @@ class Collected:
             verdict, evidence = judge_fit(metrics.filter(pl.col(MODEL) == label), primary, judged_on)
             rows = pl.DataFrame({"verdict": [verdict], "evidence": [evidence]})
             self.add("verdicts", label, rows)
-        self._frames["comparison"] = [_compare(plan, metrics)]
+        self._frames["comparison"] = [_compare(plan, metrics, seconds)]
         return {name: pl.concat(frames) for name, frames in self._frames.items() if frames and frames[0].height}
 
 
@@ -174,7 +176,7 @@ def _shape(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     return rows.select(pl.col(column.name).cast(getattr(pl, column.dtype)) for column in table.columns)
 
 
-def _compare(plan: ModelsPlan, metrics: pl.DataFrame) -> pl.DataFrame:
+def _compare(plan: ModelsPlan, metrics: pl.DataFrame, seconds: Mapping[str, float]) -> pl.DataFrame:
     """Give mean and standard deviation of each metric over the folds."""
     import polars as pl
 
@@ -187,6 +189,12 @@ def _compare(plan: ModelsPlan, metrics: pl.DataFrame) -> pl.DataFrame:
         n=pl.col("n").sum(),
         baseline=pl.col("baseline").mean(),
     )
+    # Where nothing is compared, all tables have the same bytes each time.
+    timed = seconds if plan.task.compare else {}
     return _shape(
-        told.with_columns(pl.col(MODEL).replace_strict(sets, return_dtype=pl.String).alias("set")), TABLES["comparison"]
+        told.with_columns(
+            pl.col(MODEL).replace_strict(sets, return_dtype=pl.String).alias("set"),
+            pl.col(MODEL).replace_strict(timed, default=None, return_dtype=pl.Float64).alias(FIT_SECONDS),
+        ),
+        TABLES["comparison"],
     )

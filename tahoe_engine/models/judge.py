@@ -39,14 +39,11 @@ class Judged:
         By which they are compared.
     judged_on : str
         Split that the tests are about; the first fold where nothing is held out.
-    seconds : dict
-        Of CPU that the folds of each model took; in no table that a manifest lists.
     """
 
     tables: dict[str, pl.DataFrame] = field(repr=False)
     metric: str
     judged_on: str
-    seconds: dict[str, float] = field(repr=False)
 
 
 def judge_models(  # noqa: PLR0913 - each is one thing it needs
@@ -95,7 +92,7 @@ def judge_models(  # noqa: PLR0913 - each is one thing it needs
                 found.add_tally(fit, split, tally)
         if task.folds.number:
             held = validate_folds(fit.material, fit.model, fit.entry, task, computing, kept)
-            seconds[fit.label] = sum(one.fit_seconds for one in held)
+            seconds[fit.label] = sum(one.fit_seconds for one in held) / max(1, len(held))
             for one in held:
                 splits.add(f"cv-{one.fold}")
                 found.add_fold(fit, one)
@@ -108,4 +105,4 @@ def judge_models(  # noqa: PLR0913 - each is one thing it needs
             found.add("importances", fit.label, importance)
         tell(Progress("judging", at, len(plan.fits), seconds=time.monotonic() - begun))
     judged_on = next(split for split in ("test", "validation", "cv-0", *sorted(splits)) if split in splits)
-    return Judged(found.close(judged_on), primary, judged_on, seconds)
+    return Judged(found.close(judged_on, seconds), primary, judged_on)
