@@ -130,6 +130,10 @@ class Layout:
         """Receipt of a unit."""
         return self.receipts(stage) / f"{flatten(name)}.json"
 
+    def kept(self, stage: str) -> Path:
+        """Folder of what a stage keeps of long work that is under way."""
+        return self.state / "kept" / flatten(stage)
+
     @property
     def sources(self) -> Path:
         """Where the shards of this run were found; a manifest does not say, so that equal runs have equal ones."""
