@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tahoe_engine.figures.judged import Judged
+    from tahoe_engine.figures.scores import Scores
 
 PANELS: Final = 6
 COLUMNS: Final = 3
 CLASSES: Final = 6  # lines in a panel
 
 
-def draw_calibration(calibration: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
+def draw_calibration(calibration: pl.DataFrame, scores: Scores) -> dict[str, bytes]:
     """Draw how often a class was there among the rows for which it was given that probability.
 
     Parameters
     ----------
     calibration : polars.DataFrame
         As `tahoe_engine.schema.models.CALIBRATION` has it.
-    judged : Judged
+    scores : Scores
         What is written beside.
 
     Returns
@@ -39,12 +39,12 @@ def draw_calibration(calibration: pl.DataFrame, judged: Judged) -> dict[str, byt
     import polars as pl
 
     there = calibration.filter(
-        pl.col(SPLIT) == judged.split,
+        pl.col(SPLIT) == scores.split,
         pl.col("n") > 0,
         pl.col("mean_predicted").is_finite(),
         pl.col("observed").is_finite(),
     )
-    ranked = judged.rank(there[MODEL])
+    ranked = scores.rank(there[MODEL])
     if not ranked:
         return {}
     models = ranked[:PANELS]
@@ -58,7 +58,7 @@ def draw_calibration(calibration: pl.DataFrame, judged: Judged) -> dict[str, byt
         panels = lay_panels(figure, len(models), COLUMNS)
         for panel, model in zip(panels, models, strict=True):
             _draw_classes(panel, there.filter(pl.col(MODEL) == model), classes)
-            panel.set_title(f"{clean_name(model)}\n{judged.tell(model)}")
+            panel.set_title(f"{clean_name(model)}\n{scores.tell(model)}")
         for panel in panels[-columns:]:
             panel.set_xlabel("predicted probability")
         for panel in panels[::columns]:
@@ -71,7 +71,7 @@ def draw_calibration(calibration: pl.DataFrame, judged: Judged) -> dict[str, byt
         size=(3.2 * columns + (1.6 if columns == 1 else 0.2), 3.2 * rows + 1.1),
         title="Calibration",
         caption=(
-            f"Rows of the split {judged.name_split()}: {n:,}. On the dashed line probabilities are right; below "
+            f"Rows of the split {scores.name_split()}: {n:,}. On the dashed line probabilities are right; below "
             "it they are too high. Larger marks: more rows. Cross: the baseline that always gives a class its "
             f"share of the rows.{notes} Numbers: calibration.parquet."
         ),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.figures.canvas import draw_sheet
 from tahoe_engine.figures.dots import HEIGHT, Dot, draw_dots
-from tahoe_engine.figures.judged import Judged, finite, name_metric
 from tahoe_engine.figures.names import clean_name, tell_some
+from tahoe_engine.figures.scores import Scores, finite, name_metric
 from tahoe_engine.schema import MODEL
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ MOST: Final = 20  # candidates of a model
 TIED, UNTIED = 1, 0  # looks of a dot
 
 
-def draw_candidates(candidates: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
+def draw_candidates(candidates: pl.DataFrame, scores: Scores) -> dict[str, bytes]:
     """Draw the best of the candidates of each model.
 
     Parameters
     ----------
     candidates : polars.DataFrame
         As `tahoe_engine.schema.models.CANDIDATES` has it.
-    judged : Judged
+    scores : Scores
         Whose baseline is drawn, where it has the metric of the search.
 
     Returns
@@ -38,7 +38,7 @@ def draw_candidates(candidates: pl.DataFrame, judged: Judged) -> dict[str, bytes
     import polars as pl
 
     there = candidates.filter(pl.col("mean").is_finite())
-    ranked = judged.rank(there[MODEL])
+    ranked = scores.rank(there[MODEL])
     if not ranked:
         return {}
     models = ranked[:MODELS]
@@ -54,7 +54,7 @@ def draw_candidates(candidates: pl.DataFrame, judged: Judged) -> dict[str, bytes
         grid = figure.add_gridspec(len(told), height_ratios=heights)
         for i, (model, rows) in enumerate(told):
             panel = figure.add_subplot(grid[i])
-            draw_dots(panel, _make_dots(model, rows, judged))
+            draw_dots(panel, _make_dots(model, rows, scores))
             best = sum(row["rank"] == 1 for row in rows)
             ties = f"; {best} are equally good" if best > 1 else ""
             panel.set_title(f"{clean_name(model)}: {len(rows)} candidates{ties}")
@@ -69,14 +69,14 @@ def draw_candidates(candidates: pl.DataFrame, judged: Judged) -> dict[str, bytes
             "Mean over the folds ± one standard deviation; hollow: rows it was trained on. Star: chosen. "
             "Orange squares share their rank with another candidate: among them the choice was not made by the "
             "data. Upright bar: the best model that looks at no feature, on the split "
-            f"{judged.name_split()}.{notes} Numbers: candidates.parquet."
+            f"{scores.name_split()}.{notes} Numbers: candidates.parquet."
         ),
     )
 
 
-def _make_dots(model: str, rows: list[dict[str, Any]], judged: Judged) -> list[Dot]:
+def _make_dots(model: str, rows: list[dict[str, Any]], scores: Scores) -> list[Dot]:
     names = name_candidates([row["parameters"] for row in rows])
-    number = judged.find(model, rows[0]["metric"])
+    number = scores.find(model, rows[0]["metric"])
     baseline = None if number is None else number.baseline
     dots = []
     for name, row in list(zip(names, rows, strict=True))[:MOST]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.figures.canvas import draw_sheet
 from tahoe_engine.figures.dots import HEIGHT, Dot, draw_dots
-from tahoe_engine.figures.judged import ERRORS, Judged, finite, name_metric
 from tahoe_engine.figures.names import clean_name, tell_some
+from tahoe_engine.figures.scores import ERRORS, Scores, finite, name_metric
 from tahoe_engine.figures.style import COLOURS, MARKERS
 from tahoe_engine.schema import MODEL
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 MOST: Final = 40
 
 
-def draw_comparison(comparison: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
+def draw_comparison(comparison: pl.DataFrame, scores: Scores) -> dict[str, bytes]:
     """Draw the mean over the folds of each model on each set of features.
 
     Parameters
     ----------
     comparison : polars.DataFrame
         As `tahoe_engine.schema.models.COMPARISON` has it.
-    judged : Judged
+    scores : Scores
         Whose metric is drawn, or the first there is.
 
     Returns
@@ -39,7 +39,7 @@ def draw_comparison(comparison: pl.DataFrame, judged: Judged) -> dict[str, bytes
     there = comparison.filter(pl.col("mean").is_finite())
     if not there.height:
         return {}
-    metric = judged.metric if judged.metric in there["metric"] else str(there["metric"][0])
+    metric = scores.metric if scores.metric in there["metric"] else str(there["metric"][0])
     every = there.filter(pl.col("metric") == metric).sort("mean", descending=metric not in ERRORS, maintain_order=True)
     shown = every.head(MOST)
     sets = list(dict.fromkeys(shown["set"].sort()))
@@ -55,7 +55,7 @@ def draw_comparison(comparison: pl.DataFrame, judged: Judged) -> dict[str, bytes
     def paint(figure: Figure) -> None:
         panel = figure.add_subplot()
         draw_dots(panel, dots)
-        panel.set_xlabel(f"{name_metric(metric)} of {judged.name_target()}")
+        panel.set_xlabel(f"{name_metric(metric)} of {scores.name_target()}")
         if len(sets) > 1:
             _name_sets(panel, sets)
 

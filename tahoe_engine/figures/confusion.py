@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from tahoe_engine.figures.judged import Judged
+    from tahoe_engine.figures.scores import Scores
 
 MANY: Final = 12  # from more classes on, fields have no numbers and one model is wide
 NAMED: Final = 60  # from more classes on, names are left out
@@ -25,14 +25,14 @@ SHORT: Final = 5  # letters of names that are not turned
 DARK: Final = 0.55  # of a row's share: white letters
 
 
-def draw_confusion(confusion: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
+def draw_confusion(confusion: pl.DataFrame, scores: Scores) -> dict[str, bytes]:
     """Draw the confusion matrix of each model: shares of the true class, with the counts where there is room.
 
     Parameters
     ----------
     confusion : polars.DataFrame
         As `tahoe_engine.schema.models.CONFUSION` has it.
-    judged : Judged
+    scores : Scores
         What is written beside.
 
     Returns
@@ -42,8 +42,8 @@ def draw_confusion(confusion: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
     """
     import polars as pl
 
-    there = confusion.filter(pl.col(SPLIT) == judged.split, pl.col("n") > 0)
-    ranked = judged.rank(there[MODEL])
+    there = confusion.filter(pl.col(SPLIT) == scores.split, pl.col("n") > 0)
+    ranked = scores.rank(there[MODEL])
     if not ranked:
         return {}
     classes = _list_classes(there.filter(pl.col(MODEL) == ranked[0]), there)
@@ -63,7 +63,7 @@ def draw_confusion(confusion: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
             counts = _count(there.filter(pl.col(MODEL) == model), classes)
             _fill(panel, counts, few=few)
             _name_classes(panel, classes, longest=20 if few else 26)
-            panel.set_title(f"{clean_name(model)}\n{judged.tell(model)}")
+            panel.set_title(f"{clean_name(model)}\n{scores.tell(model)}")
         for panel in panels[-wide:]:
             panel.set_xlabel("predicted class")
         for panel in panels[::columns]:
@@ -76,7 +76,7 @@ def draw_confusion(confusion: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
         size=(edge * wide + 2.2, edge * rows + 1.2),
         title="Confusion matrix",
         caption=(
-            f"Rows of the split {judged.name_split()}: {n:,}. Colour: share of the rows of the true class, so "
+            f"Rows of the split {scores.name_split()}: {n:,}. Colour: share of the rows of the true class, so "
             f"that each line adds up to one; numbers: rows. A baseline fills one column.{notes} Numbers: "
             "confusion.parquet."
         ),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.figures.canvas import draw_sheet, lay_panels, name_legend
-from tahoe_engine.figures.judged import LARGEST, Judged, name_metric
 from tahoe_engine.figures.names import clean_name
+from tahoe_engine.figures.scores import LARGEST, Scores, name_metric
 from tahoe_engine.figures.style import BASELINE, OTHER, OURS
 from tahoe_engine.schema import MODEL
 
@@ -23,14 +23,14 @@ PARTS: Final = ("train", "validation")
 LOOKS: Final = ((OURS, "o", "-"), (OTHER, "s", "--"))
 
 
-def draw_curves(curves: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
+def draw_curves(curves: pl.DataFrame, scores: Scores) -> dict[str, bytes]:
     """Draw the metric on training and held-out rows.
 
     Parameters
     ----------
     curves : polars.DataFrame
         As `tahoe_engine.schema.models.CURVES` has it.
-    judged : Judged
+    scores : Scores
         Whose baseline is drawn, where it has the metric of the curve.
 
     Returns
@@ -41,7 +41,7 @@ def draw_curves(curves: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
     import polars as pl
 
     there = curves.filter(pl.col("value").is_finite(), *(pl.col(name).abs() <= LARGEST for name in ("x", "value")))
-    ranked = judged.rank(there[MODEL])
+    ranked = scores.rank(there[MODEL])
     place = {model: i for i, model in enumerate(ranked)}
     keys = sorted(set(there.select(MODEL, "curve", "metric").iter_rows()), key=lambda key: (place[key[0]], key[1:]))
     if not keys:
@@ -55,7 +55,7 @@ def draw_curves(curves: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
         for panel, (model, curve, metric) in zip(panels, shown, strict=True):
             mine = there.filter(pl.col(MODEL) == model, pl.col("curve") == curve, pl.col("metric") == metric)
             _draw_lines(panel, mine)
-            _draw_baseline(panel, judged, model, metric)
+            _draw_baseline(panel, scores, model, metric)
             panel.set_title(clean_name(model))
             panel.set_xlabel(KINDS.get(curve, clean_name(curve)))
             panel.set_ylabel(name_metric(metric))
@@ -68,7 +68,7 @@ def draw_curves(curves: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
         title="Learning curves",
         caption=(
             "Full line, circles: rows it was trained on. Dashed line, squares: held-out rows. Dotted: the best "
-            f"model that looks at no feature, on the split {judged.name_split()}. A gap between the lines is "
+            f"model that looks at no feature, on the split {scores.name_split()}. A gap between the lines is "
             f"overfitting; two bad lines are underfitting.{some} Numbers: curves.parquet."
         ),
     )
@@ -109,7 +109,7 @@ def set_log_x(panel: Axes) -> None:
     panel.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw_baseline(panel: Axes, judged: Judged, model: str, metric: str) -> None:
-    number = judged.find(model, metric)
+def _draw_baseline(panel: Axes, scores: Scores, model: str, metric: str) -> None:
+    number = scores.find(model, metric)
     if number is not None and number.baseline is not None:
         panel.axhline(number.baseline, color=BASELINE, linestyle=":", label="2")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.figures.canvas import draw_sheet, lay_panels
-from tahoe_engine.figures.judged import Judged, finite, name_metric
 from tahoe_engine.figures.names import LONGEST, clean_name
+from tahoe_engine.figures.scores import Scores, finite, name_metric
 from tahoe_engine.figures.style import BASELINE, OTHER, OURS
 from tahoe_engine.schema import MODEL
 
@@ -25,14 +25,14 @@ KINDS: Final = {  # in order of how far they can be trusted; and their axes
 }
 
 
-def draw_importances(importances: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
+def draw_importances(importances: pl.DataFrame, scores: Scores) -> dict[str, bytes]:
     """Draw the most important features of each model, by each kind of importance.
 
     Parameters
     ----------
     importances : polars.DataFrame
         As `tahoe_engine.schema.models.IMPORTANCES` has it.
-    judged : Judged
+    scores : Scores
         Gives the order of the models and names the metric.
 
     Returns
@@ -42,7 +42,7 @@ def draw_importances(importances: pl.DataFrame, judged: Judged) -> dict[str, byt
     """
     import polars as pl
 
-    ranked = judged.rank(importances[MODEL])
+    ranked = scores.rank(importances[MODEL])
     order = {kind: i for i, kind in enumerate(KINDS)}
     found = []
     for model in ranked:
@@ -63,7 +63,7 @@ def draw_importances(importances: pl.DataFrame, judged: Judged) -> dict[str, byt
             _draw_bars(panel, bars)
             panel.set_title(clean_name(model))
             panel.set_xlabel(
-                KINDS.get(kind, clean_name(kind)).format(metric=name_metric(judged.metric) or "the metric")
+                KINDS.get(kind, clean_name(kind)).format(metric=name_metric(scores.metric) or "the metric")
             )
 
     return draw_sheet(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.figures.canvas import draw_sheet, lay_panels
-from tahoe_engine.figures.judged import LARGEST, Judged
 from tahoe_engine.figures.names import clean_name, tell_some
+from tahoe_engine.figures.scores import LARGEST, Scores
 from tahoe_engine.figures.style import BASELINE, SEQUENTIAL
 from tahoe_engine.schema import MODEL, SPLIT
 
@@ -21,14 +21,14 @@ COLUMNS: Final = 3
 EDGES: Final = ("y_low", "y_high", "y_pred_low", "y_pred_high")
 
 
-def draw_points(points: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
+def draw_points(points: pl.DataFrame, scores: Scores) -> dict[str, bytes]:
     """Draw how often which value was predicted for which.
 
     Parameters
     ----------
     points : polars.DataFrame
         As `tahoe_engine.schema.models.POINTS` has it.
-    judged : Judged
+    scores : Scores
         What is written beside.
 
     Returns
@@ -39,9 +39,9 @@ def draw_points(points: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
     import polars as pl
 
     there = points.filter(
-        pl.col(SPLIT) == judged.split, pl.col("n") > 0, *(pl.col(name).abs() <= LARGEST for name in EDGES)
+        pl.col(SPLIT) == scores.split, pl.col("n") > 0, *(pl.col(name).abs() <= LARGEST for name in EDGES)
     )
-    ranked = judged.rank(there[MODEL])
+    ranked = scores.rank(there[MODEL])
     if not ranked:
         return {}
     models = ranked[:PANELS]
@@ -63,10 +63,10 @@ def draw_points(points: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
             room = (high - low) * 0.03 or abs(high) * 0.03 or 1.0
             panel.set_xlim(low - room, high + room)
             panel.set_ylim(low - room, high + room)
-            panel.set_title(f"{clean_name(model)}\n{judged.tell(model)}")
+            panel.set_title(f"{clean_name(model)}\n{scores.tell(model)}")
             panel.locator_params(nbins=5)
         for panel in panels[-columns:]:
-            panel.set_xlabel(f"true {judged.name_target()}")
+            panel.set_xlabel(f"true {scores.name_target()}")
         for panel in panels[::columns]:
             panel.set_ylabel("predicted")
         _add_scale(figure, panels, shade)
@@ -77,7 +77,7 @@ def draw_points(points: pl.DataFrame, judged: Judged) -> dict[str, bytes]:
         size=(3.1 * columns + 1.4, 3.1 * rows + 1.1),
         title="Predicted against true",
         caption=(
-            f"Rows of the split {judged.name_split()}: {n:,} for each model at most. Darker: more rows. On the "
+            f"Rows of the split {scores.name_split()}: {n:,} for each model at most. Darker: more rows. On the "
             f"dashed line the prediction is the truth.{some} Numbers: points.parquet, metrics.parquet."
         ),
     )

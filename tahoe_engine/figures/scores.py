@@ -32,7 +32,7 @@ class Number(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Judged:
+class Scores:
     """What models reached, and on what.
 
     Parameters
@@ -42,7 +42,7 @@ class Judged:
     metric : str
         By which models are compared.
     split : str
-        On which they are judged.
+        On which they are scores.
     target : str
         Its name.
     unit : str
@@ -100,7 +100,7 @@ class Judged:
         list of str
             Each once; equal ones in the order they came in, those without a number last.
         """
-        sign = 1.0 if self.metric in ERRORS else -1.0
+        sign = 1.0 if self.smaller_is_better() else -1.0
 
         def measure(model: str) -> tuple[bool, float]:
             number = self.find(model)
@@ -131,6 +131,10 @@ class Judged:
         # On a line of its own where both would not fit above a panel.
         between = "\n" if len(told) > ROOM else ", "
         return f"{told}{between}baseline {format_number(number.baseline)}"
+
+    def smaller_is_better(self) -> bool:
+        """Tell whether the metric is one of error."""
+        return self.metric in ERRORS
 
     def name_split(self) -> str:
         """Give the split's name."""
