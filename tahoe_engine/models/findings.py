@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tahoe_engine.models.markdown import escape_text, quote_name, quote_names
+from tahoe_engine.models.markdown import escape_text, format_spread, format_value, quote_name, quote_names
 from tahoe_engine.schema import MODEL, SPLIT
 
 if TYPE_CHECKING:
@@ -104,6 +104,20 @@ class Findings:
             return f"**No model is better than the best baseline** ({how}): nothing was learnt that holds there."
         told = f"{len(winners)} of {tests.height} models are better than the best baseline"
         return f"{told} ({how}): {quote_names(winners)}."
+
+    def tell_best_fold(self) -> str:
+        """Say which model is best over the folds, where nothing else is held out; empty where nothing is known."""
+        table = self.rows("comparison", metric=self.scores.metric)
+        table = None if table is None else table.filter(table["mean"].is_finite(), ~table[MODEL].is_in(self.baselines))
+        if table is None or not table.height:
+            return ""
+        best = table.sort("mean", descending=not self.scores.smaller_is_better(), maintain_order=True).row(
+            0, named=True
+        )
+        return (
+            f"Best over {best['folds']} folds: {quote_name(best[MODEL])}, {quote_name(self.scores.metric)} "
+            f"{format_spread(best['mean'], best['sd'])}; the best that looks at no feature: {format_value(best['baseline'])}."
+        )
 
 
 def show_figure(found: Findings, stem: str, alt: str, table: str = "") -> list[str]:

@@ -101,9 +101,9 @@ def tell_short(facts: Mapping[str, Any], found: Findings) -> list[str]:
     if facts.get("mode") == BUG_COMPAT:
         told.append("**As published, mistakes and all** (bug-compat): the numbers are for comparison, not for use.")
     if facts.get("leaks"):
-        told.append(f"**The features leak** ({len(facts['leaks'])} findings): no number here is a measure of skill.")
+        told.append(f"**The features leak** ({_count_leaks(facts['leaks'])}): no number here is a measure of skill.")
     told.append(found.tell_winners())
-    best = found.best()
+    best = found.best() if found.scores.split in SPLITS else None
     number = found.scores.find(best) if best else None
     if best and number is not None:
         told.append(
@@ -111,6 +111,7 @@ def tell_short(facts: Mapping[str, Any], found: Findings) -> list[str]:
             f"{format_value(number.value)}; the best that looks at no feature: {format_value(number.baseline)}. "
             "It was picked on these very rows: expect a little less of it."
         )
+    told += [found.tell_best_fold()] if found.scores.split not in SPLITS else []
     return ["## In short", "", *(f"- {line}" for line in told if line), ""]
 
 
@@ -198,7 +199,7 @@ def tell_leaks(facts: Mapping[str, Any], found: Findings) -> list[str]:
     if allowed:
         lines += [f"The task accepts by name: {quote_names(allowed)}.", ""]
     if leaks:
-        lines += [f"Trained all the same, with {len(leaks)} findings of the guard:", ""]
+        lines += [f"Trained all the same, with {_count_leaks(leaks)} of the guard:", ""]
         told = [[quote_name(str(leak[key])) for key in ("column", "kind")] for leak in leaks[:SHOWN]]
         rows = [(*names, escape_text(str(leak["evidence"]))) for names, leak in zip(told, leaks, strict=False)]
         lines += write_table(("column", "kind", "evidence"), rows)
@@ -297,3 +298,7 @@ def show_rest(found: Findings, lines: Sequence[str]) -> list[str]:
     stems = dict.fromkeys(name.rpartition(".")[0] for name in found.figures)
     rest = [line for stem in stems if f"(figures/{stem}." not in so_far for line in show_figure(found, stem, stem)]
     return ["## More figures", "", *rest] if rest else []
+
+
+def _count_leaks(leaks: Sequence[Any]) -> str:
+    return "1 finding" if len(leaks) == 1 else f"{len(leaks)} findings"

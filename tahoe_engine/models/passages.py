@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MODELS: Final = 12  # of which is told
 MOST: Final = 60  # lines of a table
 FEATURES: Final = 5  # of a model and kind of importance
+KINDS: Final = ("permutation", "coefficient", "impurity")  # in order of how far they can be trusted
 CLASSES: Final = 20
 MISTAKES: Final = 10
 PARAMETERS: Final = 120  # letters
@@ -96,8 +97,8 @@ def tell_search(found: Findings) -> list[str]:
             )
         if best.height > 1:
             ties.append(
-                f"- {quote_name(model)}: **{best.height} of {mine.height} candidates are equally good**; the first of them "
-                "was taken, so its parameters were not found by the data."
+                f"- {quote_name(model)}: **{best.height} of {mine.height} candidates are equally good**; the first "
+                "of them was taken, so its parameters were not found by the data."
             )
     header = (
         "model",
@@ -203,13 +204,17 @@ def tell_importances(found: Findings) -> list[str]:
         return []
     rows = []
     for model, mine in found.sort(table)[:MODELS]:
-        for kind in sorted(set(mine["kind"])):
+        for kind in sorted(set(mine["kind"]), key=_trust):
             these = mine.filter(mine["kind"] == kind).sort("rank", maintain_order=True)
             rows += [_tell_feature(model, row, these) for row in these.head(FEATURES).iter_rows(named=True)]
     header = ("model", "kind", " rank", "feature", "class", " value ± sd")
     told = "At most five a model and kind. Equal ones share a rank. Importance is not cause."
     figure = show_figure(found, "importances", "The most important features of each model")
     return ["## What it goes by", "", told, "", *write_table(header, rows[:MOST]), *figure]
+
+
+def _trust(kind: str) -> tuple[int, str]:
+    return KINDS.index(kind) if kind in KINDS else len(KINDS), kind
 
 
 def _tell_feature(model: str, row: dict[str, Any], these: pl.DataFrame) -> tuple[str, ...]:

@@ -42,12 +42,10 @@ def tell_results(found: Findings) -> list[str]:
     scores = found.scores
     if not found.order:
         return []
-    lines = [
-        "## Results",
-        "",
-        f"{quote_name(scores.metric)} on the split {quote_name(scores.split)}, the best first:",
-        "",
-    ]
+    heading = f"{quote_name(scores.metric)} on the split {quote_name(scores.split)}, the best first:"
+    if scores.split not in SPLITS:
+        heading = f"{heading[:-1]}. **It is one fold of several**: go by the mean over all of them."
+    lines = ["## Results", "", heading, ""]
     tests = {} if found.tests is None else {row[MODEL]: row for row in found.tests.iter_rows(named=True)}
     folds = found.rows("comparison", metric=scores.metric)
     spread = {} if folds is None else {row[MODEL]: row for row in folds.iter_rows(named=True)}
@@ -166,7 +164,7 @@ def tell_groups(found: Findings) -> list[str]:
             place = f"{ranked.index(group) + 1} of {len(ranked)}"
             told = quote_name(group.partition("=")[2])
             rows.append((quote_name(column), told, place, value, format_value(row["baseline"]), f"{row['n']:,}"))
-    return lines + write_table(("by", "group", " place", " value [95 % interval]", " baseline", " n"), rows)
+    return lines + write_table(("by", "group", " place, 1 is best", " value [95 % interval]", " baseline", " n"), rows)
 
 
 def find_pairs(facts: Mapping[str, Any], found: Findings) -> list[tuple[str, ...]]:
