@@ -158,7 +158,7 @@ def plan_train_verb(into: options.Into, *, settings: Settings, json: options.Jso
         print_facts(
             [
                 ("models", escape_controls(facts["name"])),
-                ("features", escape_controls(f"{facts['features']}, split by {' x '.join(facts['split_by']) or 'rows'}")),
+                ("features", escape_controls(f"{facts['features']}, split by {facts['split_by']}")),
                 ("targets", f"{escape_controls(', '.join(facts['targets'][:5]))}, {facts['kind']}"),
                 *((f"rows to {split}", count(n)) for split, n in facts["rows"].items() if n),
                 ("to fit", escape_controls(", ".join(facts["models"]))),

@@ -130,7 +130,7 @@ class ModelsPlan:
             "targets": list(self.targets),
             "kind": self.kind,
             "rows": {split: sum(piece.n_rows for piece in pieces) for split, pieces in first.pieces.items()},
-            "split_by": list(first.split_by),
+            "split_by": first.split_by,
             "models": [fit.label for fit in self.fits],
             "fits": self.count_fits(),
             "leaks": len(self.list_leaks()),

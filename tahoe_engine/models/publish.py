@@ -9,7 +9,7 @@ from tahoe_engine.models.cards import make_card
 from tahoe_engine.models.page import write_page
 from tahoe_engine.run import encode_frame, publish_stage
 from tahoe_engine.run.manifest import encode_manifest
-from tahoe_engine.schema import MODEL, SPLIT
+from tahoe_engine.schema import MODEL, SPLIT, SPLITS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,7 +44,7 @@ def publish(launch: Launch, judged: Judged) -> dict[str, Any]:
         "mode": plan.mode,
         "kind": plan.kind,
         "targets": list(plan.targets),
-        "split_by": ", ".join(plan.fits[0].material.split_by) or "rows",
+        "split_by": plan.fits[0].material.split_by,
         "split": plan.features.manifest["split"],
         "metric": judged.metric,
         "judged_on": judged.judged_on,
@@ -120,11 +120,9 @@ def count_rows(launch: Launch) -> dict[str, int]:
     dict
         They add up; for several targets, over all of them.
     """
-    seen: dict[str, tuple[int, int]] = {}
-    for fit in launch.plan.fits:
-        pieces = [piece for pieces in fit.material.pieces.values() for piece in pieces]
-        seen[fit.material.target] = (sum(piece.n_rows for piece in pieces), sum(piece.missing for piece in pieces))
-    kept, missing = (sum(counts[at] for counts in seen.values()) for at in (0, 1))
+    materials = {fit.material.target: fit.material for fit in launch.plan.fits}
+    kept = sum(material.count_rows(SPLITS) for material in materials.values())
+    missing = sum(sum(material.missing.values()) for material in materials.values())
     return {"in": kept + missing, "kept": kept, "filtered": missing, "rejected": 0, "quarantined": 0}
 
 

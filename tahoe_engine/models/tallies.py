@@ -91,7 +91,7 @@ class TallyPart:
         return collect_tally(
             y,
             y_pred,
-            material.find_clusters(rows, piece),
+            material.find_clusters(rows, piece.first + np.arange(rows.height)),
             kind=material.kind,
             n_classes=len(material.classes),
             probabilities=probabilities,
