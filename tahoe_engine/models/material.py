@@ -10,8 +10,8 @@ from tahoe_engine.errors import BadDataError, StageError, escape_controls
 from tahoe_engine.features.matrix import build_matrix
 from tahoe_engine.models.blocks import Block, Piece, stack_blocks
 from tahoe_engine.models.columns import list_ids, open_features, plan_columns, select_columns
-from tahoe_engine.models.reading import read_part
 from tahoe_engine.models.draws import choose_clusters, choose_rows
+from tahoe_engine.models.reading import read_part
 from tahoe_engine.models.survey import ROW_CLUSTERS, encode_texts, has_value, name_clusters, survey_rows
 from tahoe_engine.schema import FOLD
 
