@@ -8,18 +8,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tahoe_engine.models.baseline import Baseline, fit_baseline
 from tahoe_engine.models.gram import fit_ridge
 from tahoe_engine.models.halving import halve
 from tahoe_engine.models.memory import fit_memory
 from tahoe_engine.models.passes import fit_passes
-from tahoe_engine.models.store import (
-    Baseline,
-    decode_baseline,
-    decode_model,
-    encode_baseline,
-    encode_model,
-    fit_baseline,
-)
+from tahoe_engine.models.store import decode_baseline, decode_model, encode_baseline, encode_model
 from tahoe_engine.run.manifest import digest_of
 from tahoe_engine.schema.models import CANDIDATES, CURVES
 
