@@ -80,7 +80,7 @@ def judge_models(  # noqa: PLR0913 - each is one thing it needs
         All tables.
     """
     task, begun = plan.task, time.monotonic()
-    primary = choose_primary(task.primary, plan.kind)
+    primary = choose_primary(plan.kind, task.primary)
     found = Collected(plan, primary)
     splits: set[str] = set()
     seconds: dict[str, float] = {}
