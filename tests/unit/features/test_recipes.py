@@ -193,7 +193,11 @@ def test_recipes_of_the_working_folder_come_first(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     ("path", "mode"),
-    [pytest.param(path, mode, id=f"{path.stem} {mode}") for path in list_recipes() for mode in RECIPES.list_modes(path)],
+    [
+        pytest.param(path, mode, id=f"{path.stem} {mode}")
+        for path in list_recipes()
+        for mode in RECIPES.list_modes(path)
+    ],
 )
 def test_every_packaged_recipe_is_right_in_its_modes(path: Path, mode: str) -> None:
     name, recipe = load_recipe(str(path), mode)
