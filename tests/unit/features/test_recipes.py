@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +10,9 @@ from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.recipe import Recipe
 from tahoe_engine.features.recipes import RECIPES, list_recipes, load_recipe
 from tahoe_engine.named import MODES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PACKAGED = ["biospark-m3", "biospark-m4", "cell-line", "compare", "dge"]
 SPLIT = '[split]\nby = ["sample"]\n'

@@ -26,8 +26,8 @@ PACKAGED = [
         "biospark-m4-forest",
         "biospark-m4-ridge",
         "cell-line",
-        "compare",
         "compare-delta",
+        "compare",
         "dge-benchmark",
     ),
 ]
