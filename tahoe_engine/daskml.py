@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tahoe_engine.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -144,3 +146,56 @@ def list_powers(n_columns: int, degree: int) -> NDArray[np.int64]:
     fitted = PolynomialFeatures(degree=degree, include_bias=False).fit(np.ones((1, n_columns)))
     powers: NDArray[np.int64] = fitted.powers_.astype(np.int64)
     return powers
+
+
+def search_grid(  # noqa: PLR0913, PLR0917 - what GridSearchCV is told
+    estimator: Any,  # noqa: ANN401 - scikit-learn has no types
+    grid: dict[str, list[Any]],
+    x: Any,  # noqa: ANN401 - dask has no types
+    y: Any,  # noqa: ANN401 - likewise
+    splits: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    scorer: Callable[[Any, Any, Any], float],
+) -> tuple[FloatArray, FloatArray]:
+    """Try each candidate on each fold, through dask-ml's GridSearchCV on whatever dask computes with.
+
+    Parameters
+    ----------
+    estimator : object
+        Of scikit-learn's manner.
+    grid : dict
+        Values by parameter.
+    x, y : dask.delayed.Delayed
+        Loaded where they are needed; or arrays.
+    splits : sequence of (ndarray, ndarray)
+        Rows to train on and rows to score, of each fold.
+    scorer : callable
+        Takes the fitted estimator, x and y; more is better.
+
+    Returns
+    -------
+    held_out, trained_on : numpy.ndarray
+        Scores, a row for each candidate in the order of scikit-learn's ``ParameterGrid`` and a column for each fold.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> x, y = np.arange(6.0).reshape(-1, 1), np.arange(6.0)
+    >>> halves = [(np.arange(3), np.arange(3, 6)), (np.arange(3, 6), np.arange(3))]
+    >>> found, _ = search_grid(Ridge(), {"alpha": [0.0, 100.0]}, x, y, halves, lambda *one: one[0].score(*one[1:]))
+    >>> found.round(6).tolist()[0], found.shape
+    ([1.0, 1.0], (2, 2))
+    """
+    import numpy as np
+    from dask_ml.model_selection import GridSearchCV
+
+    # It refits nothing, and its own choice is not used: see `tahoe_engine.models.search`.
+    search = GridSearchCV(
+        estimator, grid, scoring=scorer, cv=list(splits), refit=False, return_train_score=True, error_score="raise"
+    )
+    results = search.fit(x, y).cv_results_
+    held_out, trained_on = (
+        np.column_stack([results[f"split{number}_{part}_score"] for number in range(len(splits))])
+        for part in ("test", "train")
+    )
+    return held_out, trained_on

@@ -168,8 +168,8 @@ def test_a_job_makes_cells_and_features(atlas: Path, recipe: Path, tmp_path: Pat
     assert "shards" in done.stdout
     assert "mine" in done.stdout
     told = json.loads(tahoe("run", tmp_path / "job.toml", "--workers", 0, "--json").stdout)
-    assert list(told) == ["cells", "features"]
-    assert told["features"]["parts_done"] == 0
+    assert list(told) == ["cells", "features/mine"]
+    assert told["features/mine"]["parts_done"] == 0
     assert te.load_features(tmp_path / "a run", "mine").manifest["rows"]["kept"] == 1200
 
 
