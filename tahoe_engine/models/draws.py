@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tahoe_engine.features.keys import hash_texts, mix
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from tahoe_engine.models.blocks import Block
 
     Numbers = NDArray[np.int64]
 
@@ -109,3 +112,30 @@ def choose_clusters(clusters: Numbers, names: Sequence[str], n_rows: int, seed: 
             taken[at] = True
             n_taken += int(sizes[at])
     return np.flatnonzero(taken[clusters]) if n_taken else None
+
+
+def draw_rows(block: Block, total: int, n_rows: int, seed: int) -> Block:
+    """Keep the rows of a block that are among those chosen of all rows.
+
+    Parameters
+    ----------
+    block : Block
+        Of the training rows, with their numbers.
+    total, n_rows, seed : int
+        As in `choose_rows`; `n_rows` 0 = all.
+
+    Returns
+    -------
+    Block
+        The same, where all rows are wanted.
+    """
+    import numpy as np
+
+    if not 0 < n_rows < total:
+        return block
+    return block.take(np.isin(block.numbers, _remember(total, n_rows, seed), assume_unique=True))
+
+
+@lru_cache(maxsize=1)  # asked for with every block
+def _remember(total: int, n_rows: int, seed: int) -> Numbers:
+    return choose_rows(total, n_rows, seed)

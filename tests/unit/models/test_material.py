@@ -13,8 +13,8 @@ import pytest
 from made_tables import DELTA, make, make_cells, make_recipe, read_parts
 from tahoe_engine import schema
 from tahoe_engine.errors import BadDataError, ConfigError, StageError
-from tahoe_engine.models.material import open_material
 from tahoe_engine.models.draws import choose_clusters, choose_rows
+from tahoe_engine.models.material import open_material
 
 if TYPE_CHECKING:
     from pathlib import Path
