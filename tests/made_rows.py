@@ -63,7 +63,7 @@ class Rows:
         return block.take(choose_rows(len(block.y), n_rows, seed)) if n_rows else block
 
 
-def make_rows(  # noqa: PLR0913
+def make_rows(
     x: Any,
     y: Any,
     *,
