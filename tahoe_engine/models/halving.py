@@ -128,8 +128,8 @@ def halve(  # noqa: PLR0913, PLR0917 - what every way has
     Returns
     -------
     Fitted
-        With the best parameters, as `tahoe_engine.models.passes.fit_passes` fits; candidates are ranked by the rung they
-        came to, then by their score on the rows held out there.
+        With the best parameters, as `tahoe_engine.models.passes.fit_passes` fits; candidates are ranked by the rung
+        they came to, then by their score on the rows held out there.
 
     Raises
     ------
@@ -151,7 +151,8 @@ def halve(  # noqa: PLR0913, PLR0917 - what every way has
             "validation rows to choose by; give their split one of them"
         )
     names = sorted(model.search)
-    tried = [dict(zip(names, values, strict=True)) for values in itertools.product(*(model.search[n] for n in names))]
+    grid = itertools.product(*(model.search[name] for name in names))
+    tried = [dict(zip(names, values, strict=True)) for values in grid]
     sizes = {"seed": task.seed, "n_features": len(material.columns), "n_classes": max(2, len(material.classes))}
     runners = [Runner(one, make_estimator(entry, material.kind, {**model.parameters, **one}, **sizes)) for one in tried]
     key = [describe_course(course, entry, model.parameters), course.held_out, tried, model.passes.epochs]
