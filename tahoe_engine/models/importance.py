@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from tahoe_engine.evaluate.ties import rank_scores
-from tahoe_engine.models.scores import choose_metric, is_better_small, score_predictions
+from tahoe_engine.models.scores import choose_metric, is_better_small, rank_scores, score_predictions
 from tahoe_engine.models.training import Trained
 
 if TYPE_CHECKING:
@@ -252,5 +251,5 @@ def _rank(rows: list[Row]) -> list[Row]:
     for key in dict.fromkeys((row["kind"], row["class"]) for row in rows):
         places = [place for place, row in enumerate(rows) if (row["kind"], row["class"]) == key]
         sizes = [float("nan") if rows[place]["value"] is None else abs(rows[place]["value"]) for place in places]
-        ranks |= dict(zip(places, rank_scores(sizes)[0].tolist(), strict=True))
+        ranks |= dict(zip(places, rank_scores(sizes, small=False)[0], strict=True))
     return [{**row, "rank": ranks[place]} for place, row in enumerate(rows)]

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 from tahoe_engine.evaluate.directions import choose_primary, find_metric
 from tahoe_engine.evaluate.metrics import compute_metrics
 from tahoe_engine.evaluate.tally import collect_tally
+from tahoe_engine.evaluate.ties import rank_scores as rank_values
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
+PROBABILITY_METRICS: Final = ("average_precision", "brier", "ece", "log_loss", "roc_auc")
 # What needs the groups of all rows is stood for by what orders candidates alike, or nearly so.
 STOOD_FOR: Final = {"explained_of_ceiling": "r2", "r2_clusters": "r2"}
 
@@ -105,3 +109,29 @@ def is_better_small(metric: str) -> bool:
         True for errors.
     """
     return not find_metric(metric).larger
+
+
+def rank_scores(scores: Sequence[float], *, small: bool) -> tuple[list[int], list[bool]]:
+    """Rank scores; what differs by rounding alone shares the lowest rank.
+
+    Parameters
+    ----------
+    scores : sequence of float
+        NaN is the worst.
+    small : bool
+        Whether small ones are better.
+
+    Returns
+    -------
+    ranks : list of int
+        1 is best.
+    tied : list of bool
+        Whether another has the same.
+
+    Examples
+    --------
+    >>> rank_scores([0.5, 1.0, 1.0 + 1e-15, float("nan")], small=False)
+    ([3, 1, 1, 4], [False, True, True, False])
+    """
+    ranks, tied = rank_values(scores, larger=not small)
+    return ranks.tolist(), tied.tolist()

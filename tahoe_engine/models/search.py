@@ -8,9 +8,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.daskml import search_grid as try_candidates
-from tahoe_engine.evaluate.ties import rank_scores
 from tahoe_engine.models.foldrows import load_sample
-from tahoe_engine.models.scores import choose_metric, is_better_small, score_predictions
+from tahoe_engine.models.scores import choose_metric, is_better_small, rank_scores, score_predictions
 from tahoe_engine.models.training import Trained, train_rows
 from tahoe_engine.run.manifest import digest_of
 
@@ -280,7 +279,7 @@ def tabulate_candidates(
 
     sign = -1.0 if is_better_small(metric) else 1.0
     means = [float(np.mean(scores)) for scores in held_out]
-    ranks, tied = (found.tolist() for found in rank_scores(means))
+    ranks, tied = rank_scores(means, small=False)
     best = ranks.index(1)
     rows = [
         {
