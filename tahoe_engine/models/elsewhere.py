@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from tahoe_engine.models.material import Material
     from tahoe_engine.models.ranges import Ranges
 
-ON: Final = "on"  # folder in that of the predictions
 OWN: Final = ("cells", "groups")  # tables of the run
 SHOWN: Final = 5  # columns in a note
 SECONDS_A_ROW: Final = 0.005
@@ -103,7 +102,7 @@ def predict_elsewhere(  # noqa: PLR0913, PLR0917 - each is one thing it needs
     settings: Settings,
     tell: Callable[[Progress], None],
 ) -> tuple[str, int, tuple[str, ...]]:
-    """Predict the rows of another table, and write that beside the predictions of the features.
+    """Predict the rows of another table, and write that to the folder ``predictions`` of the run.
 
     Parameters
     ----------
@@ -143,7 +142,8 @@ def predict_elsewhere(  # noqa: PLR0913, PLR0917 - each is one thing it needs
     if on in OWN and on != recipe.table:
         raise ConfigError(f"the features are of {recipe.table}, not of {on}; name a table like theirs")
     table = find_table(layout, recipe, "" if on in OWN else on)
-    folder = f"{stage}/{PREDICTIONS}/{ON}/{re.sub(r'[^A-Za-z0-9_.-]', '_', Path(on).stem) or 'table'}"
+    # Not in the folder of the stage: what stands there is in its manifest.
+    folder = f"{PREDICTIONS}/{stage.partition('/')[2]}/{re.sub(r'[^A-Za-z0-9_.-]', '_', Path(on).stem) or 'table'}"
     with (
         open_run(layout.root) as held,
         open_computing(settings.workers, len(table.slices), gate=describe_build) as all_,
@@ -258,8 +258,16 @@ def make_matrix(material: Material, made: pl.DataFrame) -> csr_array:
 
 
 def _widest(works: list[PredictionsWork]) -> dict[str, Material]:
-    """Give what each target's models see, all of them together."""
-    return {work.material.target: work.material.narrow((), ()) for work in works}
+    """Give what each target's models see, all of them together; targets that have baselines alone are not there."""
+    found = {}
+    for target in dict.fromkeys(work.material.target for work in works):
+        own = [work.material for work in works if work.material.target == target and not work.file.endswith(JSON)]
+        seen = {column: source for one in own for column, source in zip(one.columns, one.sources, strict=True)}
+        if own:
+            whole = own[0].narrow((), ())
+            columns = tuple(name for name in whole.columns if name in seen)
+            found[target] = replace(whole, columns=columns, sources=tuple(seen[name] for name in columns))
+    return found
 
 
 def _read_slice(piece: Slice, kind: str) -> pl.DataFrame:

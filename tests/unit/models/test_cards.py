@@ -116,7 +116,7 @@ def test_equal_models_have_equal_cards(plan: ModelsPlan) -> None:
 def test_limits_say_what_the_model_is_not(plan: ModelsPlan) -> None:
     told = make_card(plan, fitted(plan, 1, n_rows=10), tables("small.ridge", beats=False, n_groups=5))["limits"]
     text = " ".join(told)
-    assert "Tested on sample that it was not trained on" in text
+    assert "Tested on values of sample that it was not trained on" in text
     assert f"trained on 10 of {plan.fits[1].material.count_rows()} rows" in text
     assert "not shown to be better than the baseline mean" in text
     assert "tested on 5 groups" in text

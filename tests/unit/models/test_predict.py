@@ -26,7 +26,7 @@ from tahoe_engine.models.predict import CheckUnit, check_part, predict_rows
 from tahoe_engine.models.predictions import PredictionsUnit, PredictionsWork, name_part, write_predictions
 from tahoe_engine.models.store import encode_baseline, encode_model
 from tahoe_engine.models.task import Task
-from tahoe_engine.run import open_run, publish_stage
+from tahoe_engine.run import open_run, publish_stage, verify_run
 
 VALUE = {"kind": "column", "name": "value_of", "column": "value"}
 LINE = {"kind": "one_hot", "name": "line", "column": "cell_line_id", "levels": "seen"}
@@ -175,7 +175,7 @@ def test_rows_that_were_never_seen_are_predicted_and_what_is_unlike_training_is_
     )
     new.write_csv(folder / "new cells.csv")
     report = predict(folder, on=folder / "new cells.csv")
-    assert report.tables == "models/t/predictions/on/new_cells"
+    assert report.tables == "predictions/t/new_cells"
     told = json.loads((folder / "run" / f"{report.tables}.json").read_text())
     assert told["rows_read"] == told["rows_made"] == new.height
     assert told["outside"]["value_of"]["b"] == 3
@@ -197,6 +197,8 @@ def test_predicting_a_table_twice_replaces_what_was_there(folder: Path) -> None:
     assert first.tables == second.tables
     assert (first.rows, first.notes) == (second.rows, second.notes)
     assert predict(folder).restored == 0
+    _, mismatches = verify_run(folder / "run")
+    assert not [one for one in mismatches if "predictions" in str(one)]
 
 
 def test_a_table_that_is_not_like_theirs_is_refused(folder: Path) -> None:
