@@ -180,6 +180,7 @@ def test_a_pickle_inside_an_array_is_not_run(tmp_path: Path, monkeypatch: Any) -
     [
         ("FunctionNode", ("os", "system")),
         ("TypeNode", ("subprocess", "Popen")),
+        ("TypeNode", ("builtins", "eval")),
         ("ObjectNode", ("subprocess", "Popen")),
         ("ConstructorFromReduceNode", ("builtins", "list")),
         ("MethodNode", ("builtins", "str")),
@@ -199,6 +200,15 @@ def test_what_could_call_something_is_refused(loader: str, named: tuple[str, str
         node["__loader__"], node["content"] = loader, {}
 
     with pytest.raises(BadDataError, match=r"\.".join(named)):
+        decode_model(change(encode_model(fit("ridge")), plant), TRUSTED)
+
+
+def test_an_array_is_not_handed_to_a_function() -> None:
+    def plant(schema: dict[str, Any], members: dict[str, bytes]) -> None:
+        del members
+        find(schema, "NdArrayNode")["__class__"] = "loadtxt"
+
+    with pytest.raises(BadDataError, match=r"numpy\.loadtxt"):
         decode_model(change(encode_model(fit("ridge")), plant), TRUSTED)
 
 
