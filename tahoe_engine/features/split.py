@@ -248,7 +248,8 @@ def list_places(rule: SplitRule, n_rows: int, split: int) -> NDArray[np.int64]:
     import numpy as np
 
     order = np.random.RandomState(rule.seed).permutation(n_rows)
-    return order[permute_places(rule, n_rows)[order] == split].astype(np.int64)
+    chosen: NDArray[np.int64] = order[permute_places(rule, n_rows)[order] == split]
+    return chosen
 
 
 def _require_whole(split: Split) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +10,9 @@ from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.recipe import Recipe
 from tahoe_engine.features.recipes import RECIPES, list_recipes, load_recipe
 from tahoe_engine.named import MODES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PACKAGED = ["biospark-m3", "biospark-m4", "cell-line", "compare", "dge"]
 SPLIT = '[split]\nby = ["sample"]\n'
@@ -193,7 +196,11 @@ def test_recipes_of_the_working_folder_come_first(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     ("path", "mode"),
-    [pytest.param(path, mode, id=f"{path.stem} {mode}") for path in list_recipes() for mode in RECIPES.list_modes(path)],
+    [
+        pytest.param(path, mode, id=f"{path.stem} {mode}")
+        for path in list_recipes()
+        for mode in RECIPES.list_modes(path)
+    ],
 )
 def test_every_packaged_recipe_is_right_in_its_modes(path: Path, mode: str) -> None:
     name, recipe = load_recipe(str(path), mode)
