@@ -10,7 +10,7 @@ from tahoe_engine.models.markdown import escape_text, format_spread, format_valu
 from tahoe_engine.schema import MODEL, SPLIT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import polars as pl
 
@@ -89,6 +89,16 @@ class Findings:
     def n_groups(self) -> int | None:
         """Count the groups that were tested; none where there was no test."""
         return None if self.tests is None else max(self.tests["n_groups"].to_list())
+
+    def tell(self, models: Iterable[str]) -> str:
+        """Say in words what models reached, for those who do not see a figure."""
+        told = []
+        for model in models:
+            number = self.scores.find(model)
+            if number is not None:
+                against = f"{format_value(number.value)}, baseline {format_value(number.baseline)}"
+                told.append(f"{model}: {self.scores.metric} {against}")
+        return "; ".join(told)
 
     def tell_winners(self) -> str:
         """Say in a sentence whether anything beats the baseline."""
