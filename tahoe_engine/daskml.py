@@ -6,15 +6,19 @@ cannot do (medians of arrays, decompositions in bounded memory, sparse ones at a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from tahoe_engine.errors import ConfigError
+from tahoe_engine.errors import ConfigError, StoppedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
+
+MAX_TURNS: Final = 3  # over the same blocks, where workers die
 
 
 def require_daskml() -> None:
@@ -144,3 +148,135 @@ def list_powers(n_columns: int, degree: int) -> NDArray[np.int64]:
     fitted = PolynomialFeatures(degree=degree, include_bias=False).fit(np.ones((1, n_columns)))
     powers: NDArray[np.int64] = fitted.powers_.astype(np.int64)
     return powers
+
+
+def search_grid(  # noqa: PLR0913, PLR0917 - what GridSearchCV is told
+    estimator: Any,  # noqa: ANN401 - scikit-learn has no types
+    grid: dict[str, list[Any]],
+    x: Any,  # noqa: ANN401 - dask has no types
+    y: Any,  # noqa: ANN401 - likewise
+    splits: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    scorer: Callable[[Any, Any, Any], float],
+) -> tuple[FloatArray, FloatArray]:
+    """Try each candidate on each fold, through dask-ml's GridSearchCV on whatever dask computes with.
+
+    Parameters
+    ----------
+    estimator : object
+        Of scikit-learn's manner.
+    grid : dict
+        Values by parameter.
+    x, y : dask.delayed.Delayed
+        Loaded where they are needed; or arrays.
+    splits : sequence of (ndarray, ndarray)
+        Rows to train on and rows to score, of each fold.
+    scorer : callable
+        Takes the fitted estimator, x and y; more is better.
+
+    Returns
+    -------
+    held_out, trained_on : numpy.ndarray
+        Scores, a row for each candidate in the order of scikit-learn's ``ParameterGrid`` and a column for each fold.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> x, y = np.arange(6.0).reshape(-1, 1), np.arange(6.0)
+    >>> halves = [(np.arange(3), np.arange(3, 6)), (np.arange(3, 6), np.arange(3))]
+    >>> found, _ = search_grid(Ridge(), {"alpha": [0.0, 100.0]}, x, y, halves, lambda *one: one[0].score(*one[1:]))
+    >>> found.round(6).tolist()[0], found.shape
+    ([1.0, 1.0], (2, 2))
+    """
+    import numpy as np
+    from dask_ml.model_selection import GridSearchCV
+
+    # It refits nothing, and its own choice is not used: see `tahoe_engine.models.search`.
+    search = GridSearchCV(
+        estimator, grid, scoring=scorer, cv=list(splits), refit=False, return_train_score=True, error_score="raise"
+    )
+    results = search.fit(x, y).cv_results_
+    held_out, trained_on = (
+        np.column_stack([results[f"split{number}_{part}_score"] for number in range(len(splits))])
+        for part in ("test", "train")
+    )
+    return held_out, trained_on
+
+
+class Counted:
+    """An estimator that counts the blocks it was trained on.
+
+    dask-ml trains in place. Where a worker dies, dask computes again what died with it, perhaps from an estimator that
+    was trained further in the meantime: the count tells, and whoever trains begins again from a copy.
+
+    Parameters
+    ----------
+    estimator : object
+        With ``partial_fit``.
+    """
+
+    def __init__(self, estimator: Any) -> None:  # noqa: ANN401 - scikit-learn has no types
+        self.estimator, self.n_blocks = estimator, 0
+
+    def partial_fit(self, x: Any, y: Any, **options: Any) -> Counted:  # noqa: ANN401 - likewise
+        """Train on a block; one without rows teaches nothing."""
+        if len(y):
+            self.estimator.partial_fit(x, y, **options)
+        self.n_blocks += 1
+        return self
+
+    def fit(self, x: Any, y: Any) -> Counted:  # noqa: ANN401 - likewise
+        """Train on a block; here because dask-ml asks for it."""
+        return self.partial_fit(x, y)
+
+    def score(self, x: Any, y: Any) -> float:  # noqa: ANN401 - likewise
+        """Score; here because dask-ml asks for it."""
+        return float(self.estimator.score(x, y))
+
+
+def train_blocks(estimator: Any, x: Any, y: Any, **options: Any) -> Any:  # noqa: ANN401 - nobody has types there
+    """Train on the blocks of arrays, in their order, through dask-ml's Incremental.
+
+    Its own ``fit`` begins anew each time and, as dask schedules it, may load all blocks before the first is used: give
+    it few at a time.
+
+    Parameters
+    ----------
+    estimator : object
+        With ``partial_fit``; not changed.
+    x, y : dask.array.Array
+        With the same blocks of rows.
+    **options
+        Of ``partial_fit``.
+
+    Returns
+    -------
+    object
+        A copy of the estimator, trained further: the same bits as from a loop over the blocks in one process.
+
+    Raises
+    ------
+    StoppedError
+        If workers died over it again and again.
+
+    Examples
+    --------
+    >>> import dask, dask.array as da
+    >>> from sklearn.linear_model import SGDRegressor
+    >>> with dask.config.set(scheduler="synchronous"):
+    ...     trained = train_blocks(SGDRegressor(), da.ones((6, 2), chunks=(3, 2)), da.ones(6, chunks=3))
+    >>> trained.t_
+    7.0
+    """
+    from copy import deepcopy
+
+    from dask_ml.wrappers import Incremental
+
+    n_blocks = len(x.chunks[0])
+    for _ in range(MAX_TURNS):
+        incremental = Incremental(Counted(None), shuffle_blocks=False)
+        incremental.estimator_ = Counted(deepcopy(estimator))
+        trained = incremental.partial_fit(x, y, **options).estimator_
+        if trained.n_blocks == n_blocks:
+            return trained.estimator
+    raise StoppedError("workers died again and again while a model was trained; run the same command again to resume")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.joined import Joins
-from tahoe_engine.features.rows import OWN, RowReader
+from tahoe_engine.features.matrix import build_matrix, plan_spreads
+from tahoe_engine.features.rows import RowReader
 from tahoe_engine.features.store import LINEAGE, decode_design
 from tahoe_engine.features.table import TableParts
 from tahoe_engine.run import Layout, Run, read_published, require_whole
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    import numpy as np
     import polars as pl
-    from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
     from tahoe_engine.features.design import Design
@@ -148,20 +147,9 @@ class Features:
         scipy.sparse.csr_array of float64, rows by `columns`
             Ones and zeros for codes; a level that is not known has none.
         """
-        import numpy as np
-        from scipy.sparse import csr_array, hstack
-
-        if not rows.height:
-            return csr_array((0, len(self.columns(target))))
-        pieces = []
-        for name in self._stored(target):
-            names = self.lineage["columns"][name].get("names")
-            if names is None:
-                column = rows[name].cast(float).fill_null(float("nan")).to_numpy()
-                pieces.append(csr_array(column.reshape(-1, 1)))
-            else:
-                pieces.append(_spread(rows[name].to_numpy().astype(np.int64), len(names)))
-        return csr_array(hstack(pieces, format="csr"))
+        names = self.lineage["columns"]
+        stored = [(name, names[name].get("names"), None) for name in self._stored(target)]
+        return build_matrix(rows, plan_spreads(stored), len(self.columns(target)))
 
     def transform(self, rows: pl.DataFrame, *, obs: str | os.PathLike[str] = "") -> pl.DataFrame:
         """Make features of rows, as they were made for the run.
@@ -199,7 +187,7 @@ class Features:
             metadata=metadata,
         )
         reader = RowReader(design.recipe, table, Joins.load(design.recipe, table, str(obs)))
-        wanted = [name for name in design.needed if name not in OWN]
+        wanted = [name for name in design.needed if name not in reader.own]
         reader.require_columns([*wanted, *design.key])
         frame = reader.add_own(reader.complete(rows, reader.list_base(wanted)), design.needed)
         return design.make(frame.select(design.needed), known=False)
@@ -242,12 +230,3 @@ def load_features(run: str | os.PathLike[str], name: str) -> Features:
     """
     root = Path(run)
     return Features(root, name, read_published(Layout(root), f"{FEATURES}/{name}"))
-
-
-def _spread(codes: NDArray[np.int64], n_levels: int) -> csr_array:
-    import numpy as np
-    from scipy.sparse import csr_array
-
-    known = codes >= 0
-    starts = np.concatenate([[0], np.cumsum(known)])
-    return csr_array((np.ones(int(known.sum())), codes[known], starts), shape=(len(codes), n_levels))

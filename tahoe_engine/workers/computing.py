@@ -206,6 +206,58 @@ class Computing:
 
         return list(compute(*tasks, traverse=False))  # type: ignore[no-untyped-call]
 
+    @staticmethod
+    def defer(function: Callable[[Item], object], item: Item, n_results: int = 0) -> list[Any]:
+        """Give what a function will give on a worker, for whoever computes with dask.
+
+        Parameters
+        ----------
+        function : callable
+            Picklable; takes an item.
+        item : object
+            Small and picklable; handed on as it is.
+        n_results : int
+            It gives a tuple of so many; 0 = one thing.
+
+        Returns
+        -------
+        list of dask.delayed.Delayed
+            One for each result; nothing is computed yet, and each only once.
+
+        Examples
+        --------
+        >>> from tahoe_engine.config import WorkersSettings
+        >>> with open_computing(WorkersSettings(count=0), 2) as computing:
+        ...     computing.compute(computing.defer(str.split, "a b", n_results=2))
+        ['a', 'b']
+        """
+        from dask.delayed import delayed
+
+        whole = delayed(call_safely, pure=False)(function, Parcel(item))
+        return [whole[at] for at in range(n_results)] if n_results else [whole]
+
+    @contextmanager
+    def joblib(self) -> Iterator[None]:
+        """Let joblib work on these workers while the block runs, as scikit-learn does with ``n_jobs=-1``.
+
+        Where there are no workers it works in this process, one task after the other.
+
+        Raises
+        ------
+        StoppedError
+            If a worker is lost: joblib itself would wait for ever.
+        """
+        from joblib import parallel_config
+
+        if self._link is None:
+            with parallel_config(backend="sequential"):
+                yield
+            return
+        from tahoe_engine.workers.parallel import lend_to_joblib
+
+        with lend_to_joblib(self._link._client):  # noqa: SLF001 - of this package
+            yield
+
     def reduce(
         self, function: Callable[[Item], Partial], combine: Callable[[list[Partial]], Partial], items: Sequence[Item]
     ) -> Partial:
