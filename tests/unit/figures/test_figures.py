@@ -120,7 +120,7 @@ def test_the_overview_tells_value_interval_baseline_and_n() -> None:
     told = read_told(draw_overview(score({"ridge": 0.4375}))["overview.svg"])
     assert "0.4375 [0.3875, 0.4875], baseline 0" in told
     assert "4,137 rows of the split test" in told
-    assert "r2 of delta_mean [log1p(CP10k)]" in told
+    assert "R² of delta_mean [log1p(CP10k)]" in told
 
 
 def test_panels_tell_the_number_and_its_baseline() -> None:
@@ -128,7 +128,7 @@ def test_panels_tell_the_number_and_its_baseline() -> None:
         draw_points(make_points(MODELS), score({"ridge": 0.5, "forest": 0.25, "mean": 0.0}))["points.svg"]
     )
     titles = [text for text in told if "baseline" in text]
-    assert titles[:3] == ["r2 0.5, baseline 0", "r2 0.25, baseline 0", "r2 0, baseline 0"]
+    assert titles[:3] == ["R² 0.5, baseline 0", "R² 0.25, baseline 0", "R² 0, baseline 0"]
 
 
 def test_a_tie_is_told_as_a_tie() -> None:
