@@ -131,10 +131,14 @@ def find_limits(dots: Sequence[Dot]) -> tuple[float, float]:
     >>> left, right = find_limits([Dot("", x) for x in (0.1, 0.2, 0.3, 0.4, -1000.0)])
     >>> -2 < left < 0.1, 0.4 < right < 0.5
     (True, True)
+    >>> left, right = find_limits([Dot("", x, baseline=0.5) for x in (0.45, 0.5, 0.53, 0.6, 0.74, 0.78)])
+    >>> left < 0.45, right > 0.78
+    (True, True)
     """
     import numpy as np
 
-    core = np.array([x for dot in dots for x in (dot.value, dot.baseline) if x is not None])
+    # The same baseline on every line is one number, not the middle half of all of them.
+    core = np.unique([x for dot in dots for x in (dot.value, dot.baseline) if x is not None])
     every = np.array(
         [x for dot in dots for x in (dot.value, dot.baseline, dot.low, dot.high, *dot.beside) if x is not None]
     )

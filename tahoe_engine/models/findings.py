@@ -115,6 +115,22 @@ class Findings:
         told = f"{len(winners)} of {tests.height} models are better than the best baseline"
         return f"{told} ({how}): {quote_names(winners)}."
 
+    def tell_disagreement(self, model: str) -> str:
+        """Say where a model is better than the baseline on the split, and not over the folds; else nothing."""
+        table = self.rows("comparison", **{MODEL: model, "metric": self.scores.metric})
+        number = self.scores.find(model)
+        if table is None or number is None or number.value is None or number.baseline is None:
+            return ""
+        row = table.row(0, named=True)
+        sign = -1 if self.scores.smaller_is_better() else 1
+        there, folds = sign * (number.value - number.baseline), [row["mean"], row["baseline"]]
+        if None in folds or there <= 0 or sign * (folds[0] - folds[1]) > 0:
+            return ""
+        return (
+            f"**Over the folds it is not better than the baseline**: {format_spread(row['mean'], row['sd'])} against "
+            f"{format_value(row['baseline'])}. The two disagree: do not rely on it."
+        )
+
     def tell_best_fold(self) -> str:
         """Say which model is best over the folds, where nothing else is held out; empty where nothing is known."""
         table = self.rows("comparison", metric=self.scores.metric)

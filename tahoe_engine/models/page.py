@@ -109,6 +109,7 @@ def tell_short(facts: Mapping[str, Any], found: Findings) -> list[str]:
             f"{format_value(number.value)}; the best that looks at no feature: {format_value(number.baseline)}. "
             "It was picked on these very rows: expect a little less of it."
         )
+        told.append(found.tell_disagreement(best))
     told += [found.tell_best_fold()] if found.scores.split not in SPLITS else []
     return ["## In short", "", *(f"- {line}" for line in told if line), ""]
 
@@ -156,8 +157,8 @@ def tell_split(facts: Mapping[str, Any], found: Findings) -> list[str]:
         return []
     if by == "rows":
         told = (
-            "Rows were split one by one: a test row may come from the same well, drug and line as training rows. The "
-            "numbers are about more rows of the same kind, **not about anything new**."
+            "Rows were split one by one: a test row may come from the same well, drug, line or gene as training rows. "
+            "The numbers are about more rows of the same kind, **not about anything new**."
         )
     else:
         told = (

@@ -164,6 +164,29 @@ def test_a_comparison_goes_by_the_mean_over_the_folds() -> None:
     assert "tahoe predict" not in page
 
 
+@pytest.mark.parametrize(
+    ("metric", "folds", "told"), [("r2", -0.1, 1), ("r2", 0.3, 0), ("rmse", 0.3, 0), ("rmse", -0.1, 0)]
+)
+def test_folds_that_disagree_with_the_test_are_told(metric: str, folds: float, told: int) -> None:
+    """The model has 0.5 on the test, the baseline 0 everywhere: as an error that is no win, and nothing to doubt."""
+    row = {
+        "model": "ridge",
+        "set": "",
+        "metric": metric,
+        "mean": folds,
+        "sd": 0.1,
+        "folds": 5,
+        "n": 50,
+        "baseline": 0.0,
+    }
+    tables = {
+        "metrics": make_metrics({"ridge": 0.5}, metric=metric),
+        "comparison": make_frame(schema.COMPARISON, [row]),
+    }
+    page = write_page(FACTS | {"metric": metric}, tables, [])
+    assert page.count("**Over the folds it is not better than the baseline**") == told
+
+
 def test_every_figure_is_shown_once_with_words_and_with_its_table() -> None:
     tables = make_everything(["ridge", "mean"], ["a", "b"])
     names = (
