@@ -81,4 +81,4 @@ def _name_sets(panel: Axes, sets: list[str]) -> None:
     ]
     legend = panel.legend(handles=handles, title="set", loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     for text, name in zip(legend.get_texts(), some, strict=True):
-        text.set_text(clean_name(name, 20))
+        text.set_text(clean_name(name, 20) if name else "none")

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import escape_controls
-from tahoe_engine.figures import Scores
+from tahoe_engine.figures import Scores, find_scores
 from tahoe_engine.models.caveats import count_leaks, tell_leaks, tell_limits
 from tahoe_engine.models.findings import Findings, show_figure
 from tahoe_engine.models.markdown import escape_text, format_value, quote_name, quote_names, write_table
@@ -49,6 +49,7 @@ def write_page(facts: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], fig
     """
     task = facts.get("task", {})
     scores = Scores(tables.get("metrics"), facts.get("metric", ""), facts.get("judged_on", SPLITS[-1]))
+    scores = scores if scores.metric else find_scores(tables)
     found = Findings(tables, scores, tuple(figures), find_baselines(facts))
     lines = [f"# Models: {escape_text(str(facts.get('name', '')))}", ""]
     lines += [escape_text(task["description"]), ""] if task.get("description") else []

@@ -60,7 +60,7 @@ def tell_comparison(found: Findings) -> list[str]:
     rows = [
         (
             quote_name(row[MODEL]),
-            quote_name(row["set"]) if row["set"] else "all",
+            quote_name(row["set"]) if row["set"] else "none" if row[MODEL] in found.baselines else "all",
             format_spread(row["mean"], row["sd"]),
             format_value(row["baseline"]),
             str(row["folds"]),

@@ -25,6 +25,7 @@ from tahoe_engine.figures.candidates import draw_candidates
 from tahoe_engine.figures.comparison import draw_comparison
 from tahoe_engine.figures.confusion import draw_confusion
 from tahoe_engine.figures.curves import draw_curves
+from tahoe_engine.figures.dots import Dot, find_limits
 from tahoe_engine.figures.importances import draw_importances
 from tahoe_engine.figures.overview import draw_overview
 from tahoe_engine.figures.points import draw_points
@@ -178,6 +179,17 @@ def test_a_number_far_from_all_others_does_not_flatten_the_picture() -> None:
     told = read_told(draw_overview(score(values))["overview.svg"])
     assert "-1000 [-1000, -1000], baseline 0" in told
     assert not any(f"\N{MINUS SIGN}{number}" in told for number in (1000, 500))  # as an axis writes them
+
+
+def test_the_best_candidate_is_in_the_picture_however_near_the_others_are() -> None:
+    """A far baseline does not flatten the candidates; in the overview it is there all the same."""
+    dots = [Dot("", x, baseline=0.5) for x in (0.00188, 0.00201, 0.00204, 0.00204, 0.00206)]
+    left, right = find_limits(dots, baselines=False)
+    assert left < 0.00188
+    assert 0.00206 < right < 0.003
+    left, right = find_limits(dots)
+    assert left < 0.00188
+    assert right > 0.5
 
 
 def test_the_axis_of_a_wide_parameter_is_logarithmic_without_mathematics() -> None:
