@@ -6,9 +6,9 @@ cannot do (medians of arrays, decompositions in bounded memory, sparse ones at a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from tahoe_engine.errors import ConfigError
+from tahoe_engine.errors import ConfigError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
+
+MAX_TURNS: Final = 3  # over the same blocks, where workers die
 
 
 def require_daskml() -> None:
@@ -199,3 +201,82 @@ def search_grid(  # noqa: PLR0913, PLR0917 - what GridSearchCV is told
         for part in ("test", "train")
     )
     return held_out, trained_on
+
+
+class Counted:
+    """An estimator that counts the blocks it was trained on.
+
+    dask-ml trains in place. Where a worker dies, dask computes again what died with it, perhaps from an estimator that
+    was trained further in the meantime: the count tells, and whoever trains begins again from a copy.
+
+    Parameters
+    ----------
+    estimator : object
+        With ``partial_fit``.
+    """
+
+    def __init__(self, estimator: Any) -> None:  # noqa: ANN401 - scikit-learn has no types
+        self.estimator, self.n_blocks = estimator, 0
+
+    def partial_fit(self, x: Any, y: Any, **options: Any) -> Counted:  # noqa: ANN401 - likewise
+        """Train on a block; one without rows teaches nothing."""
+        if len(y):
+            self.estimator.partial_fit(x, y, **options)
+        self.n_blocks += 1
+        return self
+
+    def fit(self, x: Any, y: Any) -> Counted:  # noqa: ANN401 - likewise
+        """Train on a block; here because dask-ml asks for it."""
+        return self.partial_fit(x, y)
+
+    def score(self, x: Any, y: Any) -> float:  # noqa: ANN401 - likewise
+        """Score; here because dask-ml asks for it."""
+        return float(self.estimator.score(x, y))
+
+
+def train_blocks(estimator: Any, x: Any, y: Any, **options: Any) -> Any:  # noqa: ANN401 - nobody has types there
+    """Train on the blocks of arrays, in their order, through dask-ml's Incremental.
+
+    Its own ``fit`` begins anew each time and, as dask schedules it, may load all blocks before the first is used: give
+    it few at a time.
+
+    Parameters
+    ----------
+    estimator : object
+        With ``partial_fit``; not changed.
+    x, y : dask.array.Array
+        With the same blocks of rows.
+    **options
+        Of ``partial_fit``.
+
+    Returns
+    -------
+    object
+        A copy of the estimator, trained further: the same bits as from a loop over the blocks in one process.
+
+    Raises
+    ------
+    StoppedError
+        If workers died over it again and again.
+
+    Examples
+    --------
+    >>> import dask, dask.array as da
+    >>> from sklearn.linear_model import SGDRegressor
+    >>> with dask.config.set(scheduler="synchronous"):
+    ...     trained = train_blocks(SGDRegressor(), da.ones((6, 2), chunks=(3, 2)), da.ones(6, chunks=3))
+    >>> trained.t_
+    7.0
+    """
+    from copy import deepcopy
+
+    from dask_ml.wrappers import Incremental
+
+    n_blocks = len(x.chunks[0])
+    for _ in range(MAX_TURNS):
+        incremental = Incremental(Counted(None), shuffle_blocks=False)
+        incremental.estimator_ = Counted(deepcopy(estimator))
+        trained = incremental.partial_fit(x, y, **options).estimator_
+        if trained.n_blocks == n_blocks:
+            return trained.estimator
+    raise StoppedError("workers died again and again while a model was trained; run the same command again to resume")

@@ -49,6 +49,9 @@ def load_matplotlib() -> Any:  # noqa: ANN401 - a module
                 os.environ[CONFIG] = before or empty
                 import matplotlib as mpl
                 import matplotlib.font_manager
+
+                mpl.get_configdir()  # both are found once and then known
+                mpl.get_cachedir()
             except ImportError:
                 raise ConfigError(
                     "figures need matplotlib, which is not installed: pip install 'tahoe-engine[ml]'"
@@ -92,10 +95,10 @@ def draw_sheet(
             figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
             lines = textwrap.wrap(caption, max(40, int(LETTERS * size[0])))
             figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7.5, color=BASELINE)
-            return {
-                f"{name}.svg": _save(figure, "svg", title, caption),
-                f"{name}.png": _save(figure, "png", title, caption),
-            }
+            figure.draw_without_rendering()  # places everything, once for both files
+            figure.set_layout_engine(None)  # not "none", which would place all of it again for each file
+            told = {"Title": title, "Description": caption}
+            return {f"{name}.{kind}": _save(figure, kind, told) for kind in ("svg", "png")}
 
 
 def lay_panels(figure: Figure, n: int, columns: int) -> list[Axes]:
@@ -140,8 +143,7 @@ def name_legend(axes: Axes, names: list[str], **options: Any) -> None:  # noqa: 
         text.set_text(names[int(text.get_text())])
 
 
-def _save(figure: Figure, kind: str, title: str, caption: str) -> bytes:
-    told = {"Title": title, "Description": caption}
+def _save(figure: Figure, kind: str, told: dict[str, str]) -> bytes:
     # Neither a date nor the version of the library: what does not change the figure does not change the file.
     silent = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
     buffer = io.BytesIO()

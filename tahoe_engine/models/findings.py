@@ -114,10 +114,9 @@ class Findings:
         best = table.sort("mean", descending=not self.scores.smaller_is_better(), maintain_order=True).row(
             0, named=True
         )
-        return (
-            f"Best over {best['folds']} folds: {quote_name(best[MODEL])}, {quote_name(self.scores.metric)} "
-            f"{format_spread(best['mean'], best['sd'])}; the best that looks at no feature: {format_value(best['baseline'])}."
-        )
+        told = f"{quote_name(best[MODEL])}, {quote_name(self.scores.metric)} {format_spread(best['mean'], best['sd'])}"
+        baseline = format_value(best["baseline"])
+        return f"Best over {best['folds']} folds: {told}; the best that looks at no feature: {baseline}."
 
 
 def show_figure(found: Findings, stem: str, alt: str, table: str = "") -> list[str]:

@@ -160,7 +160,8 @@ def rank_scores(scores: Sequence[float], *, small: bool) -> tuple[list[int], lis
     ranks, first = [0] * len(worth), 0
     for place, at in enumerate(order):
         best = worth[order[first]]
-        same = best == worth[at] or abs(best - worth[at]) <= TIED * max(abs(best), abs(worth[at]))
+        apart = abs(best - worth[at])  # NaN for two that are the worst
+        same = best == worth[at] or (math.isfinite(apart) and apart <= TIED * max(abs(best), abs(worth[at])))
         if not same:
             first = place
         ranks[at] = first + 1

@@ -5,7 +5,7 @@ that kills its process takes no other with it (measured: 4 threads a process, 4 
 
 ``cluster`` starts and ends, ``supervise`` keeps alive, ``link`` listens, ``window`` hands out and blames, ``attempt``
 and ``sacrifice`` run in the workers; ``computing`` lends them to dask for a while, with ``graphs`` to listen, and
-``slices`` makes the arrays.
+``slices`` and ``pairs`` make the arrays.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tahoe_engine.workers.dask_config import allowed_memory, count_workers, is_h
 from tahoe_engine.workers.deferred import Deferred
 from tahoe_engine.workers.died import WorkerDiedError
 from tahoe_engine.workers.guarded import guard_units
+from tahoe_engine.workers.pairs import stack_pairs
 from tahoe_engine.workers.slices import stack_slices
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "is_here",
     "open_computing",
     "run_units",
+    "stack_pairs",
     "stack_slices",
 ]
 

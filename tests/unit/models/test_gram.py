@@ -156,6 +156,7 @@ def test_a_sample_of_rows_is_fitted_as_if_there_were_no_others(material: Materia
     assert found.notes == (f"fitted to 100 of {material.count_rows():,} training rows",)
 
 
+@pytest.mark.slow  # two workers start
 def test_workers_give_the_same_bits(material: Material, tmp_path: Path) -> None:
     here = fit(material, tmp_path, search={"alpha": ALPHAS})
     there = fit(material, tmp_path, workers=2, search={"alpha": ALPHAS})
