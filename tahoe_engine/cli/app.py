@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from tahoe_engine.cli import cells, check, contrasts, export, features, gc, groups, inspect, plan, predict, run, synth, train, verify
+from tahoe_engine.cli import (
+    cells,
+    check,
+    contrasts,
+    export,
+    features,
+    gc,
+    groups,
+    inspect,
+    plan,
+    predict,
+    run,
+    synth,
+    train,
+    verify,
+)
 from tahoe_engine.cli.streams import Streams, flush_stdout
 from tahoe_engine.errors import LeakError, TahoeError, TahoeWarning, escape_controls, hide_secrets
 

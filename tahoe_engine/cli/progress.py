@@ -31,7 +31,12 @@ WORDS = {
     "choosing": "choosing cells",
     "export": "writing parts",
 }
-UNITS = {"groups": "rows", "contrasts": "contrasts", "features": "rows", "predictions": "rows"}  # what is counted, where it is not cells
+UNITS = {
+    "groups": "rows",
+    "contrasts": "contrasts",
+    "features": "rows",
+    "predictions": "rows",
+}  # what is counted, where it is not cells
 DRAINING = "stopping: {0} units under way may end; stop once more to leave them"
 REDRAW_SECONDS = 0.1
 

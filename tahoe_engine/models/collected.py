@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.evaluate import (
-    add_baselines,
-    collect_tally,
-    compute_metrics,
-    judge_fit,
+from tahoe_engine.evaluate.baselines import add_baselines, test_models
+from tahoe_engine.evaluate.metrics import compute_metrics
+from tahoe_engine.evaluate.tables import (
     tabulate_calibration,
     tabulate_classes,
     tabulate_confusion,
     tabulate_points,
-    test_models,
 )
+from tahoe_engine.evaluate.tally import collect_tally
+from tahoe_engine.evaluate.verdict import judge_fit
 from tahoe_engine.schema import FIT_SECONDS, MODEL, SPLIT
 from tahoe_engine.schema import models as tables_of
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from tahoe_engine.evaluate import Tally
+    from tahoe_engine.evaluate.tally import Tally
     from tahoe_engine.models.fitted import Held
     from tahoe_engine.models.labels import Fit
     from tahoe_engine.models.plan import ModelsPlan
@@ -89,7 +88,7 @@ class Collected:
         """
         task, classes = self._plan.task, fit.material.classes
         self._tallies.setdefault(split, {})[fit.label] = tally
-        metrics = compute_metrics(tally, classes=classes, n_bootstrap=task.bootstrap, seed=task.seed)
+        metrics = compute_metrics(tally, n_bootstrap=task.bootstrap, seed=task.seed)
         self.add("metrics", fit.label, metrics, **{SPLIT: split, "mode": self._plan.mode})
         if split.startswith(FOLDED):
             return
@@ -155,8 +154,10 @@ class Collected:
             named = [fit.label for fit in fits if fit.is_baseline]
             tested = test_models(own, named, metric=primary, n_bootstrap=plan.task.bootstrap, seed=plan.task.seed)
             self._frames["tests"].append(_shape(tested.with_columns(pl.lit(judged_on).alias(SPLIT)), TABLES["tests"]))
+        tests = pl.concat(self._frames["tests"])
+        beats = dict(zip(tests[MODEL], tests["beats_baseline"], strict=True))
         for label in models:
-            verdict, evidence = judge_fit(metrics.filter(pl.col(MODEL) == label), primary, judged_on)
+            verdict, evidence = judge_fit(metrics.filter(pl.col(MODEL) == label), None, primary, beats=beats.get(label))
             rows = pl.DataFrame({"verdict": [verdict], "evidence": [evidence]})
             self.add("verdicts", label, rows)
         self._frames["comparison"] = [_compare(plan, metrics, seconds)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.cells.report import Progress
-from tahoe_engine.evaluate import choose_primary
+from tahoe_engine.evaluate.directions import choose_primary
 from tahoe_engine.models.collected import Collected
 from tahoe_engine.models.curves import draw_curves
 from tahoe_engine.models.folds import validate_folds
@@ -100,7 +100,20 @@ def judge_models(  # noqa: PLR0913 - each is one thing it needs
         if model is not None and not fit.is_baseline:
             found.add("candidates", fit.label, model.candidates)
             found.add("curves", fit.label, model.curves)
-            found.add("curves", fit.label, draw_curves(fit.material, fit.model, fit.entry, task, computing, kept))
+            found.add(
+                "curves",
+                fit.label,
+                draw_curves(
+                    fit.material,
+                    fit.model,
+                    fit.entry,
+                    task,
+                    computing,
+                    kept,
+                    parameters=model.parameters,
+                    candidates=model.candidates,
+                ),
+            )
             importance = measure_importance(fit.material, model.open(), task, fit.model, computing)
             found.add("importances", fit.label, importance)
         tell(Progress("judging", at, len(plan.fits), seconds=time.monotonic() - begun))

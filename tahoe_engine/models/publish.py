@@ -91,7 +91,11 @@ def list_models(launch: Launch, judged: Judged) -> list[dict[str, Any]]:
     told = []
     for fit in launch.plan.fits:
         row = _first(whole.filter(pl.col(MODEL) == fit.label))
-        fold = {} if folds is None else _first(folds.filter((pl.col(MODEL) == fit.label) & (pl.col("metric") == judged.metric)))
+        fold = (
+            {}
+            if folds is None
+            else _first(folds.filter((pl.col(MODEL) == fit.label) & (pl.col("metric") == judged.metric)))
+        )
         test = {} if tests is None else _first(tests.filter(pl.col(MODEL) == fit.label))
         told.append(
             {

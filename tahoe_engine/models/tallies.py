@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.evaluate import collect_tally, merge_tallies
+from tahoe_engine.evaluate.tally import collect_tally, merge_tallies
 from tahoe_engine.models.predictions import name_part
 from tahoe_engine.run import require_whole
 from tahoe_engine.schema import CELL_LINE_ID, DRUG, MODELS, PLATE, Y_PRED, Y
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from tahoe_engine.evaluate import Tally
+    from tahoe_engine.evaluate.tally import Tally
     from tahoe_engine.models.labels import Fit
     from tahoe_engine.models.material import Material, Piece
     from tahoe_engine.models.task import Task
@@ -100,6 +100,7 @@ class TallyPart:
             numbers=piece.first + np.arange(rows.height),
             rank_rows=self.task.rank_rows,
             seed=self.task.seed,
+            total_rows=material.count_rows([piece.split]),
         )
 
 
