@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -157,7 +157,25 @@ def find_table(layout: Layout, recipe: Recipe, place: str) -> TableParts:
         raise ConfigError("this recipe is about a table of yours; name its file with --table")
     if not parts.n_rows:
         raise BadDataError(f"{place or layout.stage(recipe.table)}: the table has no rows")
-    return parts
+    return replace(parts, ids=tuple(dict.fromkeys([*parts.ids, *list_group_columns(recipe)])))
+
+
+def list_group_columns(recipe: Recipe) -> list[str]:
+    """List the columns that tell the groups of a split apart: models are judged by them, so that they go along.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With its rule.
+
+    Returns
+    -------
+    list of str
+        Without those that are there as a feature or a target.
+    """
+    features = {name for block in recipe.features if block.kind == "numeric" for name in block.columns}
+    taken = features | {target.name for target in recipe.targets}
+    return [name for name in recipe.split.by if name not in taken]
 
 
 def _find_own(layout: Layout, recipe: Recipe) -> TableParts:

@@ -210,9 +210,22 @@ def test_rows_of_files_have_their_number_among_all_of_the_table(tmp_path: Path) 
 def test_a_column_that_is_called_row_stays_what_it_is(tmp_path: Path) -> None:
     rows = pl.DataFrame({"row": ["c", "a", "b"], "x": [1.0, 2.0, 3.0]})
     rows.write_parquet(tmp_path / "t.parquet")
-    parts: dict[str, Any] = {"table": "file", "targets": [{"kind": "column", "name": "y", "column": "x"}]}
+    target = {"kind": "column", "name": "y", "column": "x"}
+    parts: dict[str, Any] = {"table": "file", "split": {}, "targets": [target]}
     assert find(tmp_path, tmp_path / "t.parquet", key=["row"], **parts).ids == ("row",)
     assert find(tmp_path, tmp_path / "t.parquet", key=["x"], **parts).ids == ("x",)
     rows.select("x").write_parquet(tmp_path / "t.parquet")
     assert find(tmp_path, tmp_path / "t.parquet", key=["x"], **parts).ids == ("x", "row")
     assert find(tmp_path, tmp_path / "t.parquet", key=["x"], derive={"row": "x + 1"}, **parts).ids == ("x",)
+
+
+def test_columns_that_make_groups_go_along(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"id": ["c", "a", "b"], "well": ["w1", "w2", "w3"], "x": [1.0, 2.0, 3.0]})
+    rows.write_parquet(tmp_path / "t.parquet")
+    target = {"kind": "column", "name": "y", "column": "x"}
+    numbers = {"kind": "numeric", "name": "s", "columns": ["x"]}
+    parts: dict[str, Any] = {"table": "file", "key": ["id"], "targets": [target], "features": [numbers]}
+    assert find(tmp_path, tmp_path / "t.parquet", split={"by": ["well"]}, **parts).ids == ("id", "row", "well")
+    # A column is there once.
+    assert find(tmp_path, tmp_path / "t.parquet", split={"by": ["x"]}, **parts).ids == ("id", "row")
+    assert find(tmp_path, tmp_path / "t.parquet", split={"by": ["id"]}, **parts).ids == ("id", "row")
