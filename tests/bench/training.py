@@ -67,9 +67,8 @@ def train_passes(material: Material, epochs: int, workers: int) -> dict[str, Any
 
 def train_in_memory(material: Material, who: str, rows: int, workers: int) -> dict[str, Any]:
     """A forest, or a grid of them; told are the seconds with workers that have started."""
-    from tahoe_engine.models.memory import fit_memory
-
     from tahoe_engine.models.catalogue import find_entry
+    from tahoe_engine.models.memory import fit_memory
 
     task = make_task({**MODELS[who], "rows": rows})
     with open_computing(WorkersSettings(count=workers), 100) as computing, tempfile.TemporaryDirectory() as folder:
