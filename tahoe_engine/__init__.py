@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tahoe_engine.features import load_features, make_features
     from tahoe_engine.groups import select_genes, sum_groups
     from tahoe_engine.leaks import find_leaks
+    from tahoe_engine.models import predict_rows, train_models
     from tahoe_engine.pipeline import run_job
     from tahoe_engine.run import Run
     from tahoe_engine.source import find_shards
@@ -42,11 +43,13 @@ __all__ = [
     "load_features",
     "load_settings",
     "make_features",
+    "predict_rows",
     "read_top_table",
     "run_job",
     "scan_cells",
     "select_genes",
     "sum_groups",
+    "train_models",
 ]
 
 _HOMES = {
@@ -63,11 +66,13 @@ _HOMES = {
     "load_features": "tahoe_engine.features",
     "load_settings": "tahoe_engine.config",
     "make_features": "tahoe_engine.features",
+    "predict_rows": "tahoe_engine.models",
     "read_top_table": "tahoe_engine.toptable",
     "run_job": "tahoe_engine.pipeline",
     "scan_cells": "tahoe_engine.cells",
     "select_genes": "tahoe_engine.groups",
     "sum_groups": "tahoe_engine.groups",
+    "train_models": "tahoe_engine.models",
 }
 
 

@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from tahoe_engine.contrasts import ContrastsReport
     from tahoe_engine.features import FeaturesReport
     from tahoe_engine.groups import GroupsReport
+    from tahoe_engine.models import ModelsReport
 
-    Report = CellsReport | GroupsReport | ContrastsReport | FeaturesReport
+    Report = CellsReport | GroupsReport | ContrastsReport | FeaturesReport | ModelsReport
 
 # Later stages are entered here, each after those whose tables it reads.
-ORDER = ("cells", "groups", "contrasts", "features")
+ORDER = ("cells", "groups", "contrasts", "features", "models")
 
 
 def run_job(  # noqa: PLR0913 - the keywords are the options of the command
     job: str | Path,
     overrides: Iterable[str] = (),
     *,
+    source: str | tuple[str, ...] | None = None,
+    into: str | Path | None = None,
     profile: str | None = None,
     new: bool = False,
     accept_changed_inputs: bool = False,
@@ -42,8 +45,10 @@ def run_job(  # noqa: PLR0913 - the keywords are the options of the command
         folder.
     overrides : iterable of str
         ``section.key=value``; they have the last word.
-    profile : str, optional
+    source, into : str, optional
         In place of the job's own.
+    profile : str, optional
+        Likewise.
     new, accept_changed_inputs : bool
         As in `tahoe_engine.cells.scan_cells`, for every stage the job names.
     on_progress, on_unknown : callable, optional
@@ -52,7 +57,7 @@ def run_job(  # noqa: PLR0913 - the keywords are the options of the command
     Returns
     -------
     dict
-        Report of each stage, by its name.
+        Report of each stage, by its name: ``cells``, …, ``features/RECIPE``, ``models/TASK``.
 
     Raises
     ------
@@ -64,6 +69,8 @@ def run_job(  # noqa: PLR0913 - the keywords are the options of the command
     >>> run_job("jobs/demo.toml", ["workers.count=0"])  # doctest: +SKIP
     """
     asked = load_job(job)
+    given = {"source": source or None, "into": None if into is None else str(into)}
+    asked = asked.model_copy(update={name: value for name, value in given.items() if value is not None})
     settings = load_settings(profile=profile, job=job, overrides=overrides)
     unknown = [stage for stage in asked.stages if stage not in ORDER]
     if unknown or not asked.stages:
@@ -75,23 +82,57 @@ def run_job(  # noqa: PLR0913 - the keywords are the options of the command
         "on_progress": on_progress,
         "on_unknown": on_unknown,
     }
-    return {stage: _run_stage(stage, asked, settings, options) for stage in ORDER if stage in asked.stages}
+    reports: dict[str, Report] = {}
+    for stage in ORDER:
+        if stage in asked.stages:
+            reports |= _run_stage(stage, asked, settings, options)
+    return reports
 
 
-def _run_stage(stage: str, job: Job, settings: Settings, options: dict[str, Any]) -> Report:
+def _run_stage(stage: str, job: Job, settings: Settings, options: dict[str, Any]) -> dict[str, Report]:
     if stage == "cells":
         from tahoe_engine.cells import scan_cells
 
-        return scan_cells(job.source, job.into, settings=settings, **options)
+        return {stage: scan_cells(job.source, job.into, settings=settings, **options)}
     own = {name: options[name] for name in ("new", "on_progress")}
     if stage == "groups":
         from tahoe_engine.groups import sum_groups
 
-        return sum_groups(job.into, settings=settings, **own)
+        return {stage: sum_groups(job.into, settings=settings, **own)}
     if stage == "features":
-        from tahoe_engine.features import make_features
+        return _make_features(job, settings, own)
+    if stage == "models":
+        from tahoe_engine.models import train_models
 
-        return make_features(job.into, settings=settings, **own)
+        return {
+            f"models/{report.name}": report
+            for report in (train_models(job.into, name, settings=settings, **own) for name in settings.models.task)
+        }
     from tahoe_engine.contrasts import compute_contrasts
 
-    return compute_contrasts(job.into, settings=settings, **own)
+    return {stage: compute_contrasts(job.into, settings=settings, **own)}
+
+
+def _make_features(job: Job, settings: Settings, options: dict[str, Any]) -> dict[str, Report]:
+    """Make the features of the recipe that the job names, and of those that its tasks need."""
+    from tahoe_engine.features import make_features
+
+    wanted: list[tuple[str, str, bool]] = [
+        (settings.features.recipe, settings.features.mode, settings.features.allow_leaks)
+    ]
+    if settings.models.task and "models" in job.stages:
+        from tahoe_engine.models import name_recipe
+
+        chosen = settings.models
+        named = [(*name_recipe(name, chosen.mode), chosen.allow_leaks) for name in chosen.task]
+        wanted = [*(wanted if settings.features.recipe else ()), *named]
+    reports: dict[str, Report] = {}
+    done: set[tuple[str, str]] = set()
+    for recipe, mode, allow_leaks in wanted:
+        if (recipe, mode) not in done:
+            done.add((recipe, mode))
+            report = make_features(
+                job.into, recipe or None, mode=mode, allow_leaks=allow_leaks, settings=settings, **options
+            )
+            reports[f"features/{report.name}"] = report
+    return reports

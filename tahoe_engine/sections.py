@@ -122,6 +122,19 @@ class FeaturesSettings(Section):
     allow_leaks: bool = False
 
 
+class ModelsSettings(Section):
+    """Which tasks are trained, and in which mode."""
+
+    task: Names = ()
+    mode: Literal["honest", "bug-compat"] = "honest"
+    allow_leaks: bool = False
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _as_tasks(cls, value: object) -> object:
+        return as_keys(value)
+
+
 class WorkersSettings(Section):
     """Who computes: processes of this machine, a running scheduler, or this process alone."""
 
@@ -173,6 +186,7 @@ class Settings(Section):
     groups: GroupsSettings = GroupsSettings()
     contrasts: ContrastsSettings = ContrastsSettings()
     features: FeaturesSettings = FeaturesSettings()
+    models: ModelsSettings = ModelsSettings()
     workers: WorkersSettings = WorkersSettings()
     limits: LimitsSettings = LimitsSettings()
     run: RunSettings = RunSettings()

@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from tahoe_engine.cli import cells, check, contrasts, export, features, gc, groups, inspect, plan, run, synth, verify
+from tahoe_engine.cli import (
+    cells,
+    check,
+    contrasts,
+    export,
+    features,
+    gc,
+    groups,
+    inspect,
+    plan,
+    predict,
+    run,
+    synth,
+    train,
+    verify,
+)
 from tahoe_engine.cli.streams import Streams, flush_stdout
 from tahoe_engine.errors import LeakError, TahoeError, TahoeWarning, escape_controls, hide_secrets
 
@@ -29,7 +44,7 @@ app = typer.Typer(
     help="Tahoe-100M shards to exact tables of cells and genes, on Dask, through a Rust core.",
     epilog="Example: tahoe synth demo/atlas && tahoe cells demo/atlas --into demo/run",
 )
-for verb in (synth, check, plan, cells, groups, contrasts, features, run, inspect, verify, export, gc):
+for verb in (synth, check, plan, cells, groups, contrasts, features, train, predict, run, inspect, verify, export, gc):
     verb.register(app)
 
 

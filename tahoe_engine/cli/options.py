@@ -101,6 +101,8 @@ PLACES = {
     "strict": ("run", "strict"),
     **{name: ("groups", name) for name in ("by", "wells_a_block")},
     **{name: ("features", name) for name in ("recipe", "mode", "table", "obs")},
+    "task": ("models", "task"),
+    "models_mode": ("models", "mode"),
     **{name: ("contrasts", name) for name in ("method", "treatment", "within", "block", "reference", "min_cells")},
 }
 

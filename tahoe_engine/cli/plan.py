@@ -13,6 +13,7 @@ from tahoe_engine.cli.features import make_features_settings
 from tahoe_engine.cli.groups import Moved, make_groups_settings
 from tahoe_engine.cli.output import count, duration, print_facts, print_json, print_table, size
 from tahoe_engine.cli.progress import show_progress, tell_unknown
+from tahoe_engine.cli.train import make_models_settings
 from tahoe_engine.errors import escape_controls
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     verbs.command("features", epilog="Example: tahoe plan features --into demo/run --recipe biospark-m3")(
         plan_features_verb
     )
+    verbs.command("train", epilog="Example: tahoe plan train --into demo/run --task biospark-m3")(plan_train_verb)
     app.add_typer(verbs, name="plan", epilog="Example: tahoe plan cells demo/atlas")
 
 
@@ -135,6 +137,33 @@ def plan_features_verb(into: options.Into, *, settings: Settings, json: options.
                 ("split", f"by {' x '.join(rule['by']) or 'rows'}, {rule['test']:.0%} for test, {rule['folds']} folds"),
                 ("targets", escape_controls(", ".join(facts["targets"]))),
                 ("blocks", escape_controls(", ".join(facts["blocks"]))),
+                ("output", f"about {size(facts['output_bytes'])}"),
+                ("workers", f"{facts['workers']}, about {size(facts['memory_a_worker'])} each"),
+            ]
+        )
+    plan.require_fit()
+    return 0
+
+
+@options.with_settings_from(make_models_settings)
+def plan_train_verb(into: options.Into, *, settings: Settings, json: options.Json = False) -> int:
+    """Say what `tahoe train` would do with the same options; refused (exit 64) if it cannot fit. Writes nothing."""
+    from tahoe_engine.models import plan_models
+
+    plan = plan_models(into, settings=settings)
+    facts = plan.describe()
+    if json:
+        print_json(facts)
+    else:
+        print_facts(
+            [
+                ("models", escape_controls(facts["name"])),
+                ("features", escape_controls(f"{facts['features']}, split by {facts['split_by']}")),
+                ("targets", f"{escape_controls(', '.join(facts['targets'][:5]))}, {facts['kind']}"),
+                *((f"rows to {split}", count(n)) for split, n in facts["rows"].items() if n),
+                ("to fit", escape_controls(", ".join(facts["models"]))),
+                ("fits", f"{count(facts['fits'])}, candidates and folds included"),
+                ("leaks", f"{count(facts['leaks'])} that are not allowed" if facts["leaks"] else "none"),
                 ("output", f"about {size(facts['output_bytes'])}"),
                 ("workers", f"{facts['workers']}, about {size(facts['memory_a_worker'])} each"),
             ]

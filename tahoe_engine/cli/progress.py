@@ -25,10 +25,18 @@ WORDS = {
     "contrasts": "testing contrasts",
     "fitting": "fitting, passes over the table",
     "features": "making features",
+    "fits": "fitting models",
+    "predictions": "predicting",
+    "judging": "judging predictions",
     "choosing": "choosing cells",
     "export": "writing parts",
 }
-UNITS = {"groups": "rows", "contrasts": "contrasts", "features": "rows"}  # what is counted, where it is not cells
+UNITS = {
+    "groups": "rows",
+    "contrasts": "contrasts",
+    "features": "rows",
+    "predictions": "rows",
+}  # what is counted, where it is not cells
 DRAINING = "stopping: {0} units under way may end; stop once more to leave them"
 REDRAW_SECONDS = 0.1
 

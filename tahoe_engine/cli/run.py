@@ -7,18 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
-from tahoe_engine.cli import cells, contrasts, features, groups, options
+from tahoe_engine.cli import cells, contrasts, features, groups, options, train
 from tahoe_engine.cli.cells import QUARANTINED
 from tahoe_engine.cli.output import print_json
 from tahoe_engine.cli.progress import show_progress, tell_unknown
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.toml", help="The job file.", show_default=False)]
 
+SourceInstead = Annotated[list[str] | None, typer.Option("--source", help="In place of the job's own; repeatable.")]
+IntoInstead = Annotated[Path | None, typer.Option("--into", help="Run folder in place of the job's own.")]
+
 PRINTERS: dict[str, Any] = {
     "cells": cells.print_report,
     "groups": groups.print_report,
     "contrasts": contrasts.print_report,
     "features": features.print_report,
+    "models": train.print_report,
 }
 
 
@@ -29,6 +33,8 @@ def register(app: typer.Typer) -> None:
 
 def run(
     job: JobFile,
+    source: SourceInstead = None,
+    into: IntoInstead = None,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
     insecure_cluster: options.InsecureCluster = False,
@@ -54,6 +60,8 @@ def run(
         reports = run_job(
             job,
             overrides,
+            source=tuple(source) if source else None,
+            into=into,
             profile=profile,
             new=new,
             accept_changed_inputs=accept_changed_inputs,
@@ -64,5 +72,5 @@ def run(
         print_json({stage: report.describe() for stage, report in reports.items()})
     else:
         for stage, report in reports.items():
-            PRINTERS[stage](report, as_json=False)
+            PRINTERS[stage.partition("/")[0]](report, as_json=False)
     return QUARANTINED if any(getattr(report, "n_quarantined", 0) for report in reports.values()) else 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.joined import Joins
 from tahoe_engine.features.matrix import build_matrix, plan_spreads
-from tahoe_engine.features.rows import OWN, RowReader
+from tahoe_engine.features.rows import RowReader
 from tahoe_engine.features.store import LINEAGE, decode_design
 from tahoe_engine.features.table import TableParts
 from tahoe_engine.run import Layout, Run, read_published, require_whole
@@ -187,7 +187,7 @@ class Features:
             metadata=metadata,
         )
         reader = RowReader(design.recipe, table, Joins.load(design.recipe, table, str(obs)))
-        wanted = [name for name in design.needed if name not in OWN]
+        wanted = [name for name in design.needed if name not in reader.own]
         reader.require_columns([*wanted, *design.key])
         frame = reader.add_own(reader.complete(rows, reader.list_base(wanted)), design.needed)
         return design.make(frame.select(design.needed), known=False)

@@ -14,7 +14,7 @@ from tahoe_engine.features.columns import columns_of_split, columns_of_targets, 
 from tahoe_engine.features.joined import Joins
 from tahoe_engine.features.names import require_names
 from tahoe_engine.features.recipes import load_recipe
-from tahoe_engine.features.rows import OWN, RowReader
+from tahoe_engine.features.rows import RowReader
 from tahoe_engine.features.table import find_table
 from tahoe_engine.features.width import count_columns
 from tahoe_engine.run import Layout, require_room
@@ -189,5 +189,5 @@ def plan_features(
     named = {target.name for target in recipe.targets}
     needed = [*columns_of_split(recipe), *columns_of_targets(recipe), *needed_columns(recipe, table.ids), *table.key]
     require_names(recipe, needed, {*table.columns, *reader.joins.columns, *recipe.derive})
-    reader.require_columns(name for name in needed if name not in OWN and name not in named)
+    reader.require_columns(name for name in needed if name not in reader.own and name not in named)
     return FeaturesPlan(settings, name, recipe, reader, root, source)

@@ -11,7 +11,8 @@ from tahoe_engine.errors import BadDataError, ConfigError, escape_controls
 from tahoe_engine.features.files import is_text, read_text
 from tahoe_engine.features.formulas import Formula, read_formula
 from tahoe_engine.features.keys import hash_texts
-from tahoe_engine.schema import CONTROL, DRUG, ROW_KEY, ROW_NUMBER
+from tahoe_engine.features.table import numbers_rows
+from tahoe_engine.schema import CONTROL, DRUG, ROW, ROW_KEY, ROW_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -51,6 +52,11 @@ class RowReader:
     def derived(self) -> dict[str, Formula]:
         """Formulas by the name of the column they give."""
         return {name: read_formula(text) for name, text in self.recipe.derive.items()}
+
+    @cached_property
+    def own(self) -> frozenset[str]:
+        """Columns that the engine knows itself: no table has them."""
+        return OWN | {ROW} if numbers_rows(self.recipe, self.table.columns) else OWN
 
     @cached_property
     def where(self) -> Formula | None:
@@ -135,12 +141,14 @@ class RowReader:
             If the part cannot be read.
         """
         rows = self.recipe.rows
-        asked = {*(name for name in wanted if name not in OWN), *rows.keep}
+        asked = {*(name for name in wanted if name not in self.own), *rows.keep}
         asked |= self.where.columns if self.where else set()
         asked |= set(self.table.key) if ROW_KEY in wanted else set()
         asked |= {DRUG} if CONTROL in wanted and DRUG in self.table.columns else set()
         base = self.list_base(asked)
         frame = _read_slice(piece, self.table, base | self.joins.keys_of(base))
+        if ROW in wanted and ROW in self.own:
+            frame = frame.with_columns(_number_rows(frame, self.table.firsts[piece.name], ROW))
         told: dict[str, Any] = {"rows": frame.height, "seen": _list_seen(frame, rows.keep)}
         for column, values in rows.keep.items():
             frame = frame.filter(_is_one_of(frame.schema[column], column, values))
@@ -184,7 +192,7 @@ class RowReader:
         frame : polars.DataFrame
             Rows with the key of the table, and ``drug`` where it has one.
         wanted : collection of str
-            Of ``row_key``, ``row_number`` and ``is_control``.
+            Of ``row_key``, ``row_number``, ``is_control`` and, where the engine numbers them, ``row``.
         first : int
             Number of the first row.
 
@@ -200,11 +208,20 @@ class RowReader:
             texts = [frame[name].cast(pl.String) for name in self.table.key]
             own.append(pl.Series(ROW_KEY, hash_texts(texts, KEY_SEED), dtype=pl.UInt64))
         if ROW_NUMBER in wanted:
-            own.append(pl.int_range(first, first + frame.height, dtype=pl.UInt64, eager=True).alias(ROW_NUMBER))
+            own.append(_number_rows(frame, first, ROW_NUMBER))
+        if ROW in wanted and ROW in self.own and ROW not in frame.columns:
+            own.append(_number_rows(frame, first, ROW))
         if CONTROL in wanted:
             drug = frame[DRUG] if DRUG in frame.columns else pl.repeat(None, frame.height, dtype=pl.String, eager=True)
             own.append(drug.eq_missing(self.recipe.rows.control).alias(CONTROL))
         return frame.with_columns(own)
+
+
+def _number_rows(frame: pl.DataFrame, first: int, name: str) -> pl.Series:
+    import polars as pl
+
+    dtype = pl.Int64 if name == ROW else pl.UInt64  # as cells have it
+    return pl.int_range(first, first + frame.height, dtype=dtype, eager=True).alias(name)
 
 
 def _read_slice(piece: Slice, table: TableParts, columns: Collection[str]) -> pl.DataFrame:

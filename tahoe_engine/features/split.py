@@ -228,6 +228,30 @@ def permute_places(rule: SplitRule, n_rows: int) -> NDArray[np.uint8]:
     return places
 
 
+def list_places(rule: SplitRule, n_rows: int, split: int) -> NDArray[np.int64]:
+    """List the rows of a split in the order in which scikit-learn gives them.
+
+    Parameters
+    ----------
+    rule : SplitRule
+        Of the method ``sklearn``.
+    n_rows : int
+        Rows that were split.
+    split : int
+        Which.
+
+    Returns
+    -------
+    ndarray of int64
+        Numbers of rows. Whoever draws rows by their place, as a forest does, needs this order to draw the same.
+    """
+    import numpy as np
+
+    order = np.random.RandomState(rule.seed).permutation(n_rows)
+    chosen: NDArray[np.int64] = order[permute_places(rule, n_rows)[order] == split]
+    return chosen
+
+
 def _require_whole(split: Split) -> None:
     rule, groups = split.rule, split.groups
     if (groups is None) == bool(rule.by) or (split.strata is None) == (not rule.by and rule.method == "hash"):

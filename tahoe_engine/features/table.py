@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,11 +12,11 @@ from tahoe_engine.errors import BadDataError, ConfigError, SourceError, StageErr
 from tahoe_engine.features.files import is_text, measure_file, require_keyable, require_same
 from tahoe_engine.features.width import SLICE_ROWS, choose_slice_rows
 from tahoe_engine.run import Layout, hash_file, read_published
-from tahoe_engine.schema import BARCODE, CELLS, GROUP_KEYS, SAMPLE, cells_table, groups_index
+from tahoe_engine.schema import BARCODE, CELLS, GROUP_KEYS, ROW, SAMPLE, cells_table, groups_index
 from tahoe_engine.toptable import read_top_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from tahoe_engine.features.recipe import Recipe
 
@@ -92,6 +94,31 @@ class TableParts:
     def n_rows(self) -> int:
         """Rows of all parts."""
         return sum(piece.n_rows for piece in self.slices)
+
+    @cached_property
+    def firsts(self) -> dict[str, int]:
+        """Number of the first row of each slice, by its name."""
+        sizes = [piece.n_rows for piece in self.slices]
+        return dict(zip([piece.name for piece in self.slices], accumulate(sizes, initial=0), strict=False))
+
+
+def numbers_rows(recipe: Recipe, columns: Collection[str]) -> bool:
+    """Tell whether the rows of a table go by their number, too: those of files, which have no shard and row.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Which table.
+    columns : collection of str
+        What the table has; a column ``row`` of its own stays what it is.
+
+    Returns
+    -------
+    bool
+        Whether ``row`` goes along with the features.
+    """
+    taken = {*columns, *recipe.derive, *(target.name for target in recipe.targets)}
+    return recipe.table in {"top_table", "file"} and ROW not in taken
 
 
 def find_table(layout: Layout, recipe: Recipe, place: str) -> TableParts:
@@ -199,6 +226,8 @@ def _find_files(place: Path, recipe: Recipe) -> TableParts:
         else:
             types, columns = found, tuple(found)
     key, ids = recipe.key, recipe.key
+    if numbers_rows(recipe, columns):
+        ids = (*ids, ROW)
     if recipe.table == "cells":
         key = (BARCODE, SAMPLE)
         ids = tuple(name for name in CELLS.names[: CELLS.names.index("n_genes_by_counts")] if name in columns)

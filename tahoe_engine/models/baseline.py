@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import ConfigError, escape_controls
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Level = tuple[str | None, ...]
 BY: Final = "by"  # the one parameter there is
 AT: Final = "number of the level"  # no one's column is called so
+ALL: Final = "all rows"
 CODE: Final = "code of the class"
 
 
@@ -94,14 +95,15 @@ class Baseline:
         import numpy as np
         import polars as pl
 
-        table = np.array([*self.levels.values(), self.overall])
+        table: NDArray[np.float64] = np.array([*self.levels.values(), self.overall])
         if not self.by:
-            return table[np.full(rows.height, -1)]
+            return np.repeat(table[-1:], rows.height, axis=0)
         known = pl.DataFrame(list(self.levels), schema=dict.fromkeys(self.by, pl.String), orient="row")
         at = name_levels(rows, self.by).join(
             known.with_row_index(AT), on=list(self.by), how="left", nulls_equal=True, maintain_order="left"
         )[AT]
-        return table[at.cast(pl.Int64).fill_null(-1).to_numpy()]
+        found: NDArray[np.float64] = table[at.cast(pl.Int64).fill_null(-1).to_numpy()]
+        return found
 
 
 def learn_baseline(
@@ -145,7 +147,7 @@ def learn_baseline(
     return _close(name, classes, by, [_summarize(kind, tuple(by), rows, y)])
 
 
-def fit_baseline(  # noqa: PLR0913 - all ways of fitting take the same
+def fit_baseline(  # noqa: PLR0913, PLR0917 - all ways of fitting take the same
     material: Material,
     model: Model,
     entry: Entry,
@@ -182,9 +184,9 @@ def fit_baseline(  # noqa: PLR0913 - all ways of fitting take the same
     """
     by = _read_by(entry.name, dict(model.parameters))
     pieces = [piece for piece in material.pieces["train"] if piece.n_rows]
-    # One column is as good as all of them: the matrix is not looked at.
-    slim = material.narrow((), material.columns[1:]) if len(material.columns) > 1 else material
-    parts = computing.reduce(_PartialLevels(slim, by), _merge, pieces)
+    # Features are not even read.
+    bare = replace(material, columns=(), sources=())
+    parts = computing.reduce(_PartialLevels(bare, by), _merge, pieces)
     made = _close(entry.name, material.classes, by, [parts])
     return Fitted(made, {BY: list(by)} if by else {}, sum(piece.n_rows for piece in pieces))
 
@@ -233,12 +235,15 @@ class _PartialLevels:
 
 
 def _summarize(kind: str, by: tuple[str, ...], rows: pl.DataFrame, y: NDArray[Any]) -> pl.DataFrame:
+    import numpy as np
     import polars as pl
 
-    keys = name_levels(rows, by)
+    # A table without columns has no rows either.
+    keys = name_levels(rows, by) if by else pl.DataFrame({ALL: np.zeros(len(y), np.int8)})
     if kind == "regression":
         return sum_exactly(keys, pl.Series("the target", y, dtype=pl.Float64))
-    return _count(keys.with_columns(pl.Series(CODE, y, dtype=pl.Int64), pl.lit(1, dtype=pl.Int64).alias(AT)), by)
+    counted = keys.with_columns(pl.Series(CODE, y, dtype=pl.Int64), pl.lit(1, dtype=pl.Int64).alias(AT))
+    return _count(counted, keys.columns)
 
 
 def _merge(parts: list[pl.DataFrame]) -> pl.DataFrame:

@@ -61,7 +61,7 @@ class Held:
     parameters : dict
         That were chosen inside.
     fit_seconds : float
-        Of CPU; in no table that a manifest lists.
+        Of CPU.
     """
 
     fold: int

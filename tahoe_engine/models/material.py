@@ -138,7 +138,7 @@ class Material:
         spreads = plan_columns(self.root, self.features, self.manifest, self.columns, self.sources)
         x = build_matrix(frame, spreads, len(self.columns))
         self._require_finite(x, piece)
-        clusters = np.zeros(frame.height, np.int64) if bare else self._encode_clusters(frame, numbers)
+        clusters = np.zeros(frame.height, np.int64) if bare else self.find_clusters(frame, numbers)
         return Block(x, self._encode(frame[self.target]), fold, clusters, numbers, frame.select(ids))
 
     def narrow(self, blocks: Sequence[str], without: Sequence[str]) -> Material:
@@ -223,6 +223,31 @@ class Material:
             first = last
         return stack_blocks(blocks, len(self.columns))
 
+    def find_clusters(self, rows: pl.DataFrame, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give the split's group of rows.
+
+        Parameters
+        ----------
+        rows : polars.DataFrame
+            With ids.
+        numbers : numpy.ndarray of int64
+            Of the rows within their split.
+
+        Returns
+        -------
+        numpy.ndarray of int64
+            Codes of `cluster_names`.
+
+        Raises
+        ------
+        BadDataError
+            If a group is not one of the split.
+        """
+        if not self.cluster_columns:
+            return numbers % ROW_CLUSTERS
+        texts = rows.select(name_clusters(self.cluster_columns)).to_series()
+        return encode_texts(texts, self.cluster_names, f"the split by {self.split_by}")
+
     def _list_slices(self, splits: Sequence[str]) -> list[list[Piece]]:
         slices: dict[str, list[Piece]] = {}
         for piece in sorted((piece for split in splits for piece in self.pieces[split]), key=lambda one: one.slice):
@@ -246,12 +271,6 @@ class Material:
         if self.kind == "regression":
             return column.cast(pl.Float64).to_numpy()
         return encode_texts(column.cast(pl.String), (*self.classes, *self.strange), f"the target {self.target!r}")
-
-    def _encode_clusters(self, frame: pl.DataFrame, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        if not self.cluster_columns:
-            return numbers % ROW_CLUSTERS
-        texts = frame.select(name_clusters(self.cluster_columns)).to_series()
-        return encode_texts(texts, self.cluster_names, f"the split by {self.split_by}")
 
     def _require_finite(self, x: csr_array, piece: Piece) -> None:
         import numpy as np

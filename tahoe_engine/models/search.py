@@ -8,22 +8,19 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.daskml import search_grid as try_candidates
-from tahoe_engine.errors import ConfigError
-from tahoe_engine.models.sample import load_sample
+from tahoe_engine.models.foldrows import load_sample
 from tahoe_engine.models.scores import choose_metric, is_better_small, rank_scores, score_predictions
 from tahoe_engine.models.training import Trained, train_rows
 from tahoe_engine.run.manifest import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
     from tahoe_engine.models.catalogue import Entry
+    from tahoe_engine.models.foldrows import Sample
     from tahoe_engine.models.kept import Kept
-    from tahoe_engine.models.sample import Sample
     from tahoe_engine.models.task import Model, Task
     from tahoe_engine.workers import Computing
 
@@ -215,13 +212,11 @@ def search_grid(  # noqa: PLR0913, PLR0917 - each is one thing it needs
     Raises
     ------
     ConfigError
-        If there are too few folds to tune on, or a combination cannot be fitted.
+        If a combination cannot be fitted.
     """
     import numpy as np
 
     numbers = [number for number in range(sample.n_folds) if number != without]
-    if len(numbers) < 2:  # noqa: PLR2004 - one to train on, one to score
-        raise ConfigError(f"model {model.name!r} is searched for, which needs folds; give the task folds.number = 3")
     metric = choose_metric(task.primary, sample.material.kind)
     splits = [
         (np.flatnonzero((folds != number) & (folds != without)), np.flatnonzero(folds == number)) for number in numbers
@@ -304,23 +299,6 @@ def tabulate_candidates(
     ]
     schema = {"mean": pl.Float64, "sd": pl.Float64, "train_mean": pl.Float64, "folds": pl.UInt32, "rank": pl.UInt32}
     return pl.DataFrame(rows, schema_overrides=schema), candidates[best]
-
-
-def read_parameters(text: str) -> Mapping[str, Any]:
-    """Read the parameters of a row of candidates.
-
-    Parameters
-    ----------
-    text : str
-        As the table has it.
-
-    Returns
-    -------
-    mapping
-        By name.
-    """
-    found: dict[str, Any] = json.loads(text)
-    return found
 
 
 def _load_arrays(sample: Sample) -> tuple[Any, Any]:

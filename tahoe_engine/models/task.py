@@ -8,7 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
-Value = str | int | float | bool | None
+# TOML has no null, and None is what scikit-learn calls a tree that may grow.
+Value = Annotated[str | int | float | bool | None, BeforeValidator(lambda value: None if value == "none" else value)]
 Count = Annotated[int, Field(ge=0, le=2**40)]
 BASELINES = ("mean", "majority", "group_mean", "group_majority")  # estimators that look at no feature
 

@@ -172,8 +172,8 @@ def training(name: str, notes: list[str]) -> Iterator[None]:
         try:
             yield
         except (ValueError, TypeError) as error:
-            told = str(error).strip().splitlines() or [type(error).__name__]
-            raise ConfigError(f"{name} cannot be fitted: {escape_controls(told[0])}") from error
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ConfigError(f"{name} cannot be fitted: {escape_controls(lines[0])}") from error
     for told in dict.fromkeys(_tell(warning) for warning in caught):
         if told not in notes:
             notes.append(told)
@@ -186,7 +186,7 @@ def _tell(warning: warnings.WarningMessage) -> str:
 
 
 def _solve_ridge(estimator: Any, x: csr_array, y: NDArray[np.float64]) -> None:  # noqa: ANN401 - sklearn has no types
-    """Solve ridge regression exactly: (XᵀX + αI) w = Xᵀy of centred columns, which scikit-learn only does densely."""
+    """Solve ridge regression exactly, (XᵀX + a I) w = Xᵀy of centred columns, which scikit-learn only does densely."""
     import numpy as np
     from scipy.linalg import eigh
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 MANIFEST = "_MANIFEST.json"
 # What a stage may be called: a verb, or a verb and a name that the user gave.
 STAGE_NAME = re.compile(r"[a-z][a-z0-9_]*(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)?")
+VERBS = {"models": "train"}  # where the command has another name than the folder
 # Stages whose units are the parts of a table of many, by the folder of that table.
 PARTITIONED = {"groups": "moments", "contrasts": "results"}
 
@@ -212,7 +213,8 @@ def name_verb(stage: str) -> str:
 
     Examples
     --------
-    >>> name_verb("cells"), name_verb("features/biospark-m3")
-    ('tahoe cells', 'tahoe features')
+    >>> name_verb("cells"), name_verb("features/biospark-m3"), name_verb("models/biospark-m3")
+    ('tahoe cells', 'tahoe features', 'tahoe train')
     """
-    return f"tahoe {stage.partition('/')[0]}"
+    first = stage.partition("/")[0]
+    return f"tahoe {VERBS.get(first, first)}"

@@ -18,6 +18,7 @@ from tahoe_engine.run.manifest import (
     write_run_manifest,
 )
 from tahoe_engine.run.parts import replace_file
+from tahoe_engine.schema import FIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,5 +120,5 @@ def _describe(name: str, content: bytes) -> dict[str, Any]:
     rows, digest = 0, sha256
     if name.endswith(".parquet"):
         frame = pl.read_parquet(io.BytesIO(content))
-        rows, digest = frame.height, digest_frame(frame)
+        rows, digest = frame.height, digest_frame(frame.drop(FIT_SECONDS, strict=False))
     return {"name": name, "rows": rows, "size": len(content), "sha256": sha256, "digest": digest}

@@ -50,6 +50,7 @@ def set_aside_stages(layout: Layout, stage: str, dependents: Collection[str]) ->
         *(layout.stage(name) for name in dependents),
         layout.held_back(stage),
         layout.receipts(stage),
+        layout.kept(stage),
         *(file.parent for file in layout.unit_files(stage, "any").values()),
         *list_journals(layout, stage),
         layout.plan(stage),

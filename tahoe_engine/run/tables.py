@@ -14,6 +14,7 @@ from tahoe_engine.run.plan import read_plan
 from tahoe_engine.schema import (
     FEATURES,
     GROUP_KEYS,
+    MODELS,
     PLATE,
     RESULTS,
     RESULTS_LIMMA,
@@ -79,7 +80,8 @@ class Run:
         name : str
             ``"cells"``, ``"genes"``, ``"groups"`` (the index), ``"groups/moments"``, ``"contrasts"`` (the index) or
             ``"contrasts/results"``; the two with a slash have a column ``plate`` besides. Also
-            ``"features/RECIPE/train"`` and so on.
+            ``"features/RECIPE/train"`` and so on, ``"models/TASK/metrics"`` (or another table of models) and
+            ``"models/TASK/predictions/test"``.
 
         Returns
         -------
@@ -99,10 +101,7 @@ class Run:
         parts = [
             part["name"]
             for part in manifest["parts"]
-            if part["rows"]
-            and part["name"].endswith(".parquet")
-            and part["name"].startswith(f"{inner}/" if inner else "")
-            and ("/" in part["name"]) == bool(inner)
+            if part["rows"] and part["name"].endswith(".parquet") and _is_of(stage, inner, part["name"])
         ]
         paths = {part: self._layout.stage(stage) / part for part in parts}
         missing = [part for part, path in paths.items() if not path.is_file()]
@@ -146,15 +145,30 @@ def _split_name(name: str) -> tuple[str, str]:
         if not recipe or split not in SPLITS:
             raise StageError(f"no table {name!r}; features are called {FEATURES}/RECIPE/ and {', '.join(SPLITS)}")
         return f"{FEATURES}/{recipe}", split
+    if stage == MODELS:
+        task, _, table = inner.partition("/")
+        if not task or not table:
+            raise StageError(f"no table {name!r}; those of models are called {MODELS}/TASK/metrics, …/predictions/test")
+        return f"{MODELS}/{task}", table
     if stage not in TABLES or (inner and PARTITIONED.get(stage) != inner):
         raise StageError(f"no table {name!r}; there is {', '.join(TABLES)}")
     return stage, inner
+
+
+def _is_of(stage: str, inner: str, part: str) -> bool:
+    """Tell whether a part is of a table: the file of that name, or one in the folder of that name."""
+    if stage.startswith(f"{MODELS}/"):
+        return part == f"{inner}.parquet" or part.rpartition("/")[0] == inner
+    return part.startswith(f"{inner}/" if inner else "") and ("/" in part) == bool(inner)
 
 
 def _columns(name: str, manifest: dict[str, Any]) -> dict[str, Any]:
     """Give the types of the columns of a table, as Polars has them."""
     import polars as pl
 
+    if name.startswith(f"{MODELS}/"):
+        # Tables of models are never empty of columns: what is not in the manifest, or has no rows, is not there.
+        raise StageError(f"no table {name!r}, or it has no rows")
     if name.startswith(f"{FEATURES}/"):
         return {column: getattr(pl, dtype) for column, dtype in manifest["columns"]}
     settings = manifest.get("settings", {})

@@ -244,9 +244,11 @@ MODELS: Final = "models"
 Y: Final = "y"
 Y_PRED: Final = "y_pred"
 MODEL: Final = "model"
+FIT_SECONDS: Final = "fit_seconds"  # what a clock told: the digest of a table leaves it out
 # What the engine itself knows of rows while it makes features of them.
 ROW_KEY: Final = "row_key"  # hash of what tells a row from others
 ROW_NUMBER: Final = "row_number"  # among those that are kept
+ROW: Final = "row"  # of a shard; of a table that is a file: among all of them
 CONTROL: Final = "is_control"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tahoe_engine.schema import MODEL, SPLIT, Y_PRED, Column, Table, Y
+from tahoe_engine.schema import FIT_SECONDS, MODEL, SPLIT, Y_PRED, Column, Table, Y
 
 # ``baseline`` is the value of the best model that looks at no feature, of the same split, group and metric.
 METRICS: Final = Table(
@@ -120,6 +120,7 @@ COMPARISON: Final = Table(
         Column("folds", "UInt32"),
         Column("n", "UInt64"),
         Column("baseline", "Float64", nullable=True),
+        Column(FIT_SECONDS, "Float64", nullable=True),  # of one fold, in a task that compares
     ),
 )
 MODEL_TABLES: Final = (

@@ -13,6 +13,8 @@ from bench.atlas import ROWS_OF_A_SHARD, Atlas, make_atlas
 from bench.contrasts import compare_scanpy, find_planted, measure_contrasts
 from bench.features import measure_features
 from bench.groups import DESIGN, check_agreement, compare_group_memory, compare_groups, fill_groups
+from bench.honesty import try_random_targets
+from bench.job import measure_job
 from bench.models import compare_forests, measure_models
 from bench.peers import compare_peers, compare_results
 from bench.protocol import measure_cost, measure_replay
@@ -20,7 +22,7 @@ from bench.report import write_report
 from bench.scale import compare_memory, compare_workers, rehearse, schedule_nothing
 
 BENCHMARKS = (
-    *("peers", "groups", "contrasts", "features", "models"),
+    *("peers", "groups", "contrasts", "features", "models", "honesty", "job"),
     *("scaling", "memory", "scheduling", "protocol", "rehearsal"),
 )
 SHARDS_OF_TAHOE = 3388
@@ -85,9 +87,16 @@ def main() -> None:
     if "rehearsal" in chosen:
         rows = rehearse(atlas, place, shards=asked.names, workers=asked.workers, stats=asked.stats)
         write_report(asked.results, "rehearsal", sizes | {"stats": asked.stats}, rows)
-    later = {"contrasts": report_contrasts, "features": report_features, "models": report_models}
+    later = {
+        "contrasts": report_contrasts,
+        "features": report_features,
+        "honesty": report_honesty,
+        "models": report_models,
+    }
     for name in sorted(later.keys() & set(chosen)):
         later[name](asked, place)
+    if "job" in chosen:
+        report_job(asked, place)
     shutil.rmtree(place)
     if asked.smoke:
         print("\nEverything runs and agrees. At this size the figures themselves mean nothing.")
@@ -106,6 +115,19 @@ def report_models(asked: argparse.Namespace, place: Path) -> None:
     write_report(asked.results, "models", {"rows": rows}, measure_models(place, rows=rows))
     few = {"rows": 500, "of": 20_000} if asked.smoke else {}
     write_report(asked.results, "models-parallel", few, compare_forests(place, **few))
+
+
+def report_honesty(asked: argparse.Namespace, place: Path) -> None:
+    """Noise, on which nothing may be better than the baseline."""
+    sizes = {"seeds": 1, "rows": 400} if asked.smoke else {"seeds": 20, "rows": 1500}
+    write_report(asked.results, "honesty", sizes, try_random_targets(place, **sizes))
+
+
+def report_job(asked: argparse.Namespace, place: Path) -> None:
+    """From shards to models; its lines are those of the demonstration, two of which the tasks keep."""
+    design = ("--plates", "4,6", "--wells", "12", "--lines", "10")
+    atlas = make_atlas(asked.results, shards=3, rows=asked.rows, name="job", design=design)
+    write_report(asked.results, "job", {"shards": 3, "rows": asked.rows}, measure_job(atlas.folder, place))
 
 
 def report_peers(asked: argparse.Namespace, atlas: Atlas, place: Path, only: list[str]) -> None:

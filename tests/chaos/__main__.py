@@ -30,6 +30,7 @@ CAMPAIGNS = (
     "zombies",
     "partition",
     "clock",
+    "training",
 )
 INSIDE = "TAHOE_CHAOS_NAMESPACE"
 

@@ -49,6 +49,21 @@ def test_only_one_package_knows_the_scheduler() -> None:
     assert {Path(path).parts[0] for path in importers("distributed") | importers("dask")} == {"workers"}
 
 
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("dask_ml", {"daskml.py"}),
+        ("matplotlib", {"figures"}),
+        ("skops", {"models/store.py"}),
+        ("xgboost", {"models/catalogue.py"}),
+    ],
+)
+def test_a_library_has_one_importer(name: str, where: set[str]) -> None:
+    found = importers(name)
+    assert found
+    assert all(path in where or Path(path).parts[0] in where for path in found), found
+
+
 def test_nothing_below_the_command_line_reads_the_arguments_or_prints() -> None:
     for path in PACKAGE.rglob("*.py"):
         top = path.relative_to(PACKAGE).parts[0]

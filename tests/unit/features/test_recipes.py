@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.recipe import Recipe
-from tahoe_engine.features.recipes import list_recipes, load_recipe
+from tahoe_engine.features.recipes import RECIPES, list_recipes, load_recipe
 from tahoe_engine.named import MODES
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGED = ["biospark-m3", "biospark-m4", "cell-line", "compare", "dge"]
 SPLIT = '[split]\nby = ["sample"]\n'
 TARGET = '[[targets]]\nkind = "delta"\nname = "delta"\nvalue = "value"\n'
 BLOCK = '[[features]]\nkind = "numeric"\nname = "summaries"\ncolumns = ["a", "b"]\nsteps = ["impute", "standardize"]\n'
@@ -155,7 +159,7 @@ def test_a_mode_that_is_not_there_is_refused(tmp_path: Path) -> None:
     ("name", "told"),
     [
         ("biospark-m5", "no recipe 'biospark-m5'; did you mean 'biospark-m"),
-        ("", "no recipe ''; There is biospark-m3, biospark-m4, dge, or name a TOML file"),
+        ("", "no recipe ''; There is biospark-m3, biospark-m4, cell-line, compare, dge, or name a TOML file"),
         ("dge\x1b[31m", r"no recipe 'dge\\x1b[31m'; did you mean 'dge'?"),
         ("nowhere/mine.toml", "nowhere/mine.toml: cannot be read"),
         ("../dge", "../dge: cannot be read"),
@@ -182,17 +186,23 @@ def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
 def test_recipes_of_the_working_folder_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     packaged = [path.stem for path in list_recipes()]
-    assert packaged == ["biospark-m3", "biospark-m4", "dge"]
+    assert packaged == PACKAGED
     folder = tmp_path / "config/recipes"
     folder.mkdir(parents=True)
     write(folder, RIGHT, "dge.toml")
-    assert [path.stem for path in list_recipes()] == ["dge", "biospark-m3", "biospark-m4"]
+    assert [path.stem for path in list_recipes()] == ["dge", *(name for name in PACKAGED if name != "dge")]
     assert load_recipe("dge")[1].table == "cells"
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("path", list(list_recipes()), ids=lambda path: Path(path).stem)
-def test_every_packaged_recipe_is_right_in_both_modes(path: Path, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [
+        pytest.param(path, mode, id=f"{path.stem} {mode}")
+        for path in list_recipes()
+        for mode in RECIPES.list_modes(path)
+    ],
+)
+def test_every_packaged_recipe_is_right_in_its_modes(path: Path, mode: str) -> None:
     name, recipe = load_recipe(str(path), mode)
     assert name == path.stem + ("-bug-compat" if mode == "bug-compat" else "")
     assert recipe.description

@@ -15,7 +15,7 @@ from tahoe_engine.features.keycounts import count_keys, look_into, merge_counts
 from tahoe_engine.features.keys import hash_texts
 from tahoe_engine.features.recipe import SplitRule
 from tahoe_engine.features.share import decide_split
-from tahoe_engine.features.split import Split, permute_places
+from tahoe_engine.features.split import Split, list_places, permute_places
 
 CONTROL = "is_control"
 
@@ -274,3 +274,11 @@ def test_a_damaged_split_is_told_from_a_whole_one(change: dict[str, Any]) -> Non
         Split.from_json({**rows, "strata": None})
     with pytest.raises(StageError, match="damaged"):
         Split.from_json({name: part for name, part in told.items() if name != "strata"})
+
+
+def test_rows_of_a_split_are_listed_in_the_order_in_which_scikit_learn_gives_them() -> None:
+    rule = SplitRule(method="sklearn", test=0.2, folds=0)
+    train, test = train_test_split(np.arange(301), test_size=0.2, random_state=42)
+    assert list_places(rule, 301, 0).tolist() == train.tolist()
+    assert list_places(rule, 301, 2).tolist() == test.tolist()
+    assert list_places(rule, 301, 1).size == 0

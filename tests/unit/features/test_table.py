@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
+import tahoe_engine as te
 from made_tables import make_cells, make_recipe, write_parts
 from tahoe_engine import schema
 from tahoe_engine.errors import BadDataError, ConfigError, SourceError, StageError, TahoeError
@@ -183,3 +184,35 @@ def test_a_damaged_part_of_the_run_is_named_before_any_work(run: Path, tmp_path:
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(TahoeError, match=part.name):
         find_table(Layout(into), recipe, "")
+
+
+def test_rows_of_files_have_their_number_among_all_of_the_table(tmp_path: Path) -> None:
+    rows = pl.DataFrame(
+        {"id": [f"i{at}" for at in range(30)], "x": [float(at % 7) for at in range(30)], "y": range(30)}
+    )
+    recipe = make_recipe(
+        table="file",
+        key=["id"],
+        rows={"where": "y >= 5"},  # those before are dropped, and counted all the same
+        split={"test": 0.3, "folds": 0},
+        targets=[{"kind": "column", "name": "target", "column": "y"}],
+        features=[{"kind": "numeric", "name": "s", "columns": ["x"]}],
+    )
+    write_parts(rows, tmp_path / "table", n_parts=3)
+    te.make_features(tmp_path / "run", recipe, table=tmp_path / "table", workers=0)
+    features = te.load_features(tmp_path / "run", "custom")
+    made = pl.concat([features.table(split).collect() for split in ("train", "test")]).sort("row")
+    assert made["row"].to_list() == made["target"].to_list() == list(range(5, 30))
+    # Rows that come later are numbered as they come, and need no such column.
+    assert features.transform(rows.tail(3))["row"].to_list() == [0, 1, 2]
+
+
+def test_a_column_that_is_called_row_stays_what_it_is(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"row": ["c", "a", "b"], "x": [1.0, 2.0, 3.0]})
+    rows.write_parquet(tmp_path / "t.parquet")
+    parts: dict[str, Any] = {"table": "file", "targets": [{"kind": "column", "name": "y", "column": "x"}]}
+    assert find(tmp_path, tmp_path / "t.parquet", key=["row"], **parts).ids == ("row",)
+    assert find(tmp_path, tmp_path / "t.parquet", key=["x"], **parts).ids == ("x",)
+    rows.select("x").write_parquet(tmp_path / "t.parquet")
+    assert find(tmp_path, tmp_path / "t.parquet", key=["x"], **parts).ids == ("x", "row")
+    assert find(tmp_path, tmp_path / "t.parquet", key=["x"], derive={"row": "x + 1"}, **parts).ids == ("x",)

@@ -13,13 +13,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tahoe_engine.models.blocks import Block
     from tahoe_engine.models.catalogue import Entry
-    from tahoe_engine.models.material import Block, Material
+    from tahoe_engine.models.material import Material
     from tahoe_engine.models.task import Model, Task
 
 ALL_SPLITS = ("train", "validation", "test")
-TABLE_ORDER = ("shard", "row")  # ids that tell where in its table a row stood
-Array = "NDArray[np.int64]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +102,7 @@ def load_sample(sample: Sample) -> Block:
     Block
         In the order of the table.
     """
-    block = sample.material.gather(sample.splits, n_rows=sample.n_rows, seed=sample.seed, clustered=True)
-    return order_as_table(block) if sample.is_whole_table else block
+    return sample.material.gather(sample.splits, n_rows=sample.n_rows, seed=sample.seed, clustered=True)
 
 
 def choose_sample(material: Material, model: Model, entry: Entry, task: Task, *, n_rows: int = -1) -> Sample:
@@ -152,7 +150,7 @@ def identify_material(material: Material) -> dict[str, Any]:
         JSON-able; without its place on the disk.
     """
     return {
-        "features": material.features,
+        "features": [material.features, material.manifest],
         "target": material.target,
         "kind": material.kind,
         "classes": list(material.classes),
@@ -160,38 +158,6 @@ def identify_material(material: Material) -> dict[str, Any]:
         "split": material.split_hash,
         "pieces": [[piece.name, piece.n_rows] for pieces in material.pieces.values() for piece in pieces],
     }
-
-
-def order_as_table(block: Block) -> Block:
-    """Give rows in the order of the table they came from, across the splits.
-
-    Parameters
-    ----------
-    block : Block
-        With its ids.
-
-    Returns
-    -------
-    Block
-        As it was, where no id tells the order.
-    """
-    from dataclasses import replace
-
-    import polars as pl
-
-    known = [name for name in TABLE_ORDER if name in block.rows.columns]
-    if not known:
-        return block
-    numbered = block.rows.select(known).with_row_index("place")
-    order = numbered.sort(known, maintain_order=True)["place"].cast(pl.Int64).to_numpy()
-    return replace(
-        block,
-        x=block.x[order],
-        y=block.y[order],
-        fold=block.fold[order],
-        clusters=block.clusters[order],
-        rows=block.rows[order],
-    )
 
 
 def spread_clusters(clusters: NDArray[np.int64], n_folds: int) -> NDArray[np.int64]:
