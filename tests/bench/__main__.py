@@ -91,12 +91,11 @@ def main() -> None:
         "contrasts": report_contrasts,
         "features": report_features,
         "honesty": report_honesty,
+        "job": report_job,
         "models": report_models,
     }
     for name in sorted(later.keys() & set(chosen)):
         later[name](asked, place)
-    if "job" in chosen:
-        report_job(asked, place)
     shutil.rmtree(place)
     if asked.smoke:
         print("\nEverything runs and agrees. At this size the figures themselves mean nothing.")
