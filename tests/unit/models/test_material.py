@@ -218,7 +218,9 @@ def test_a_missing_number_is_refused_by_its_name(tmp_path: Path) -> None:
     raw = {"kind": "numeric", "name": "raw", "columns": ["a", "b"]}
     make(tmp_path / "run", make_cells(4), make_recipe(features=[raw]))
     material = open_material(tmp_path / "run", "custom", "delta")
-    with pytest.raises(BadDataError, match=r"'a' has no number in a row of train/part-\d; impute it in the recipe"):
+    with pytest.raises(
+        BadDataError, match=r"'custom', train/part-\d: 'a' has no number in a row; impute it in the recipe"
+    ):
         material.gather()
     assert material.narrow((), ["a"]).gather().x.shape == (material.count_rows(), 1)
 
