@@ -92,11 +92,10 @@ def main() -> None:
         "features": report_features,
         "models": report_models,
         "honesty": report_honesty,
+        "job": report_job,
     }
     for name in sorted(later.keys() & set(chosen)):
         later[name](asked, place)
-    if "job" in chosen:
-        report_job(asked, place)
     shutil.rmtree(place)
     if asked.smoke:
         print("\nEverything runs and agrees. At this size the figures themselves mean nothing.")
