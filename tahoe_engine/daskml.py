@@ -219,7 +219,8 @@ class Counted:
         self.estimator, self.n_blocks = estimator, 0
 
     def partial_fit(self, x: Any, y: Any, **options: Any) -> Counted:  # noqa: ANN401 - likewise
-        """Train on a block; one without rows teaches nothing."""
+        """Train on a block, or on what it gives when it is called; one without rows teaches nothing."""
+        x, y = x() if callable(x) else (x, y)
         if len(y):
             self.estimator.partial_fit(x, y, **options)
         self.n_blocks += 1
@@ -245,7 +246,7 @@ def train_blocks(estimator: Any, x: Any, y: Any, **options: Any) -> Any:  # noqa
     estimator : object
         With ``partial_fit``; not changed.
     x, y : dask.array.Array
-        With the same blocks of rows.
+        With the same blocks of rows; a block of `x` may be a callable that gives the rows of both.
     **options
         Of ``partial_fit``.
 

@@ -117,7 +117,9 @@ def _make_features(job: Job, settings: Settings, options: dict[str, Any]) -> dic
     """Make the features of the recipe that the job names, and of those that its tasks need."""
     from tahoe_engine.features import make_features
 
-    wanted = [(settings.features.recipe, settings.features.mode, settings.features.allow_leaks)]
+    wanted: list[tuple[str, str, bool]] = [
+        (settings.features.recipe, settings.features.mode, settings.features.allow_leaks)
+    ]
     if settings.models.task and "models" in job.stages:
         from tahoe_engine.models import name_recipe
 

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-SQUARED: Final = ("mse", "rmse", "r2")
+# Metric of a task: what is shown, and the mean over rows or classes that is tested. What is not here is both.
+# A guess without knowledge must not be better than the baseline by construction: guessing each class now and then has a
+# higher macro F1 than the majority, and a constant has no calibration error.
+TESTED_BY: Final = {
+    "rmse": ("rmse", "mse"),
+    "r2": ("r2", "mse"),
+    **dict.fromkeys(("pearson", "spearman", "r2_clusters", "explained_of_ceiling"), ("mse", "mse")),
+    "f1_macro": ("balanced_accuracy", "balanced_accuracy"),
+    "ece": ("brier", "brier"),
+}
 AT_ONCE: Final = 512  # clusters that are left out in one call
 
 
@@ -85,8 +94,8 @@ def test_models(  # noqa: PLR0913 -- what is tested, and how
     baselines : sequence of str
         Models that look at no feature.
     metric : str
-        To compare by; by default that of the kind. Regressions that are compared by a correlation, or by means of
-        clusters, are tested by their squared errors: the column ``metric`` says so.
+        To compare by; by default that of the kind. Some are no means over rows, or are better for a guess without
+        knowledge than for the baseline; for those another is tested (`TESTED_BY`), and the column ``metric`` says so.
     n_bootstrap : int
         Resamples for the interval of the difference.
     seed : int
@@ -137,10 +146,8 @@ def test_models(  # noqa: PLR0913 -- what is tested, and how
     tested = [name for name in tallies if name not in baselines]
     if tested and baselines:
         first = tallies[tested[0]]
-        shown = choose_primary(first.kind, metric)
-        if first.kind == "regression" and shown not in (*SQUARED, "mae"):
-            shown = "mse"
-        loss = "mse" if shown in SQUARED else shown
+        primary = choose_primary(first.kind, metric)
+        shown, loss = TESTED_BY.get(primary, (primary, primary))
         judges = _find_judges(tallies, (shown, loss))
         sign = 1.0 if METRICS[shown].larger else -1.0
         loss_sign = 1.0 if METRICS[loss].larger else -1.0

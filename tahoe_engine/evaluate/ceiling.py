@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tahoe_engine.evaluate.cells import find_centre, measure_means
 from tahoe_engine.evaluate.judges import NOTHING, divide, score_in_pieces
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class CeilingJudge:
         rows, squares = n.sum(axis=0), aa.sum(axis=0)
         within = (aa - np.where(n > 0, a**2 / np.where(n > 0, n, 1.0), 0.0)).sum(axis=0)
         total = squares - divide(a.sum(axis=0) ** 2, rows)
-        spare = rows - (n > 0).sum(axis=0)
+        # A stratum that is drawn twice with its cluster is two strata: else rows drawn twice would look like agreement.
+        spare = rows - (n / self._weigh(self.n, np.ones((1, weights.shape[1])))).sum(axis=0)
         left = divide(within, total, NOTHING * squares)
         adjusted = 1.0 - left * divide(rows - 1.0, spare)
         return {
@@ -100,8 +102,8 @@ def judge_ceiling(cells: Cells, at: NDArray[np.int64], model: RegressionJudge) -
     import numpy as np
 
     n = cells.n.astype(np.float64)
-    means = cells.means[:, 0]
-    away = means - (means[0] + (n * (means - means[0])).sum() / n.sum())
+    origin, centre = find_centre(cells)
+    away = (measure_means(cells, origin) - centre)[:, 0]
     strata = np.unique(cells.keys[:, 1], return_inverse=True)[1].astype(np.int64)
     squares = cells.products[:, 0, 0] + n * away**2
     return CeilingJudge(at, strata, n, n * away, squares, model, model.n_rows, model.n_clusters)

@@ -25,23 +25,27 @@ class Cells:
         What makes a cell, in lexicographic order.
     n : ndarray of int64, shape (cells,)
         Rows.
-    means : ndarray of float64, shape (cells, v)
-        Of each variable.
+    shifts : ndarray of float64, shape (cells, v)
+        A value of each variable.
+    offsets : ndarray of float64, shape (cells, v)
+        Mean of each variable less its shift: the sum of both would lose digits where a mean is large.
     products : ndarray of float64, shape (cells, v, v)
-        Sums of products of deviations from the cell's own means: what keeps the digits where a mean is large.
+        Sums of products of deviations from the cell's own means.
     totals : ndarray of float64, shape (cells, e)
         Plain sums.
     """
 
     keys: Whole
     n: Whole
-    means: Floats
+    shifts: Floats
+    offsets: Floats
     products: Floats
     totals: Floats
 
     def take(self, rows: slice) -> Cells:
         """Give some of the cells."""
-        return Cells(self.keys[rows], self.n[rows], self.means[rows], self.products[rows], self.totals[rows])
+        means = self.shifts[rows], self.offsets[rows]
+        return Cells(self.keys[rows], self.n[rows], *means, self.products[rows], self.totals[rows])
 
     def select(self, segment: int) -> Cells:
         """Give the cells whose first key is this."""
@@ -127,7 +131,7 @@ def merge_cells(cells: Cells) -> Cells:
     Notes
     -----
     Means and products of merged cells: T. F. Chan, G. H. Golub and R. J. LeVeque, Updating formulae and a pairwise
-    algorithm for computing sample variances, COMPSTAT 1982; about the first mean of the cell, so that a variable
+    algorithm for computing sample variances, COMPSTAT 1982; about the first value of the cell, so that a variable
     without any variation has products of exactly 0.
     """
     import numpy as np
@@ -141,20 +145,34 @@ def merge_cells(cells: Cells) -> Cells:
 
     weights = cells.n.astype(np.float64)
     n = add(weights)
-    means = cells.means[first]
+    shifts = cells.shifts[first]
+    from_shift = measure_means(cells, shifts[codes])
+    offsets = np.zeros_like(shifts)
     for _ in range(2):  # the second round mends the rounding of the first
-        for variable in range(means.shape[1]):
-            means[:, variable] += add(weights * (cells.means[:, variable] - means[codes, variable])) / n
-    away = cells.means - means[codes]
-    products = np.empty((size, means.shape[1], means.shape[1]))
-    for one in range(means.shape[1]):
+        for variable in range(shifts.shape[1]):
+            offsets[:, variable] += add(weights * (from_shift[:, variable] - offsets[codes, variable])) / n
+    away = from_shift - offsets[codes]
+    products = np.empty((size, shifts.shape[1], shifts.shape[1]))
+    for one in range(shifts.shape[1]):
         for other in range(one + 1):
             summed = add(cells.products[:, one, other] + weights * away[:, one] * away[:, other])
             products[:, one, other] = products[:, other, one] = summed
     totals = np.empty((size, cells.totals.shape[1]))
     for column in range(totals.shape[1]):
         totals[:, column] = add(cells.totals[:, column])
-    return Cells(keys, n.astype(np.int64), means, products, totals)
+    return Cells(keys, n.astype(np.int64), shifts, offsets, products, totals)
+
+
+def measure_means(cells: Cells, origin: Floats) -> Floats:
+    """Measure the means of cells from an origin near to them, without loss of digits."""
+    return (cells.shifts - origin) + cells.offsets
+
+
+def find_centre(cells: Cells) -> tuple[Floats, Floats]:
+    """Find the mean of all rows: an origin, and the mean's distance from it."""
+    origin = cells.shifts[:1]
+    weights = cells.n.astype(float)[:, None]
+    return origin, (weights * measure_means(cells, origin)).sum(axis=0) / weights.sum()
 
 
 def collect_cells(keys: Whole, variables: Sequence[Floats], totals: Sequence[Floats]) -> Cells:
@@ -178,19 +196,20 @@ def collect_cells(keys: Whole, variables: Sequence[Floats], totals: Sequence[Flo
     --------
     >>> import numpy as np
     >>> cells = collect_cells(np.array([[0], [0], [1]]), [np.array([1.0, 3.0, 7.0])], [])
-    >>> cells.n.tolist(), cells.means[:, 0].tolist(), cells.products[:, 0, 0].tolist()
-    ([2, 1], [2.0, 7.0], [2.0, 0.0])
+    >>> cells.n.tolist(), cells.offsets[:, 0].tolist(), cells.products[:, 0, 0].tolist()
+    ([2, 1], [1.0, 0.0], [2.0, 0.0])
     """
     import numpy as np
 
     rows, wide = len(keys), len(variables)
-    means = np.empty((rows, wide))
+    shifts = np.empty((rows, wide))
     sums = np.empty((rows, len(totals)))
     for place, values in enumerate(variables):
-        means[:, place] = values
+        shifts[:, place] = values
     for place, values in enumerate(totals):
         sums[:, place] = values
-    return merge_cells(Cells(keys, np.ones(rows, np.int64), means, np.zeros((rows, wide, wide)), sums))
+    ones, zeros = np.ones(rows, np.int64), np.zeros((rows, wide))
+    return merge_cells(Cells(keys, ones, shifts, zeros, np.zeros((rows, wide, wide)), sums))
 
 
 def join_cells(several: Sequence[Cells]) -> Cells:
@@ -201,7 +220,8 @@ def join_cells(several: Sequence[Cells]) -> Cells:
         Cells(
             np.concatenate([cells.keys for cells in several]),
             np.concatenate([cells.n for cells in several]),
-            np.concatenate([cells.means for cells in several]),
+            np.concatenate([cells.shifts for cells in several]),
+            np.concatenate([cells.offsets for cells in several]),
             np.concatenate([cells.products for cells in several]),
             np.concatenate([cells.totals for cells in several]),
         )

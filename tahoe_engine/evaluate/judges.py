@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from tahoe_engine.evaluate.cells import find_centre, measure_means
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -158,12 +160,13 @@ def judge_regression(cells: Cells, at: NDArray[np.int64]) -> RegressionJudge:
 
     n = cells.n.astype(np.float64)
     # All sums are about the mean of the segment, so that no digits are lost where it is large.
-    centre = cells.means[:1] + (n[:, None] * (cells.means - cells.means[:1])).sum(axis=0) / n.sum()
-    a, b = (cells.means - centre).T
+    origin, centre = find_centre(cells)
+    a, b = (measure_means(cells, origin) - centre).T
+    apart = (cells.shifts[:, 0] - cells.shifts[:, 1]) + (cells.offsets[:, 0] - cells.offsets[:, 1])
     products = cells.products
     sums = [n, n * a, products[:, 0, 0] + n * a * a, n * b, products[:, 1, 1] + n * b * b]
     sums += [products[:, 0, 1] + n * a * b, cells.totals[:, 0], cells.totals[:, 1]]
-    sums += [np.ones_like(n), a, a * a, (cells.means[:, 0] - cells.means[:, 1]) ** 2]
+    sums += [np.ones_like(n), a, a * a, apart**2]
     return RegressionJudge(at, np.column_stack(sums), int(cells.n.sum()))
 
 

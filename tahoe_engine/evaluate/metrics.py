@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tahoe_engine.evaluate.tally import Tally
 
 FEWEST_RANKED: Final = 50  # rows of the sample that a group must have for rank metrics
-GROUP_BINS: Final = 25  # of the scores of a group: there may be hundreds of groups
+GROUP_BINS: Final = 16  # of the scores of a group: there may be hundreds of groups
 
 
 def compute_metrics(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tahoe_engine.evaluate.bins import bin_values
+from tahoe_engine.evaluate.bins import bin_scores
 from tahoe_engine.evaluate.judges import average_known, divide, score_in_pieces, weigh_counts, weigh_sums
 
 if TYPE_CHECKING:
@@ -174,9 +174,10 @@ def judge_class_ranks(sample: Sample, clusters: Whole, *, bins: int = BINS) -> C
         if not of_class.any() or of_class.all():
             continue
         known.append(one)
-        levels, bin_of = bin_values(p[:, one], bins)
+        scores, levels = np.unique(p[:, one], return_inverse=True)
         # One histogram of the different scores for the exact value, one of bins and clusters for the resamples.
-        exact = [np.bincount(levels[rows], minlength=bin_of.size).astype(np.float64) for rows in (of_class, ~of_class)]
+        exact = [np.bincount(levels[rows], minlength=scores.size).astype(np.float64) for rows in (of_class, ~of_class)]
+        bin_of = bin_scores(exact[0], exact[1], bins)
         areas.append(float(measure_area(exact[0], exact[1])))
         precisions.append(float(measure_precision(exact[0], exact[1])))
         width = int(bin_of.max()) + 1

@@ -275,4 +275,6 @@ def _sum_nothing(keys: int) -> Cells:
     import numpy as np
 
     empty = np.empty((0, 1))
-    return Cells(np.empty((0, keys), np.int64), np.empty(0, np.int64), empty, np.empty((0, 1, 1)), np.empty((0, 0)))
+    return Cells(
+        np.empty((0, keys), np.int64), np.empty(0, np.int64), empty, empty, np.empty((0, 1, 1)), np.empty((0, 0))
+    )

@@ -51,7 +51,7 @@ def judge_fit(
     Notes
     -----
     A *skill* is the share of the way from the baseline of the same split to a model without a mistake: 0 as the
-    baseline, 1 perfect (for R² beside the mean it is R² itself).
+    baseline, 1 perfect (for R² beside the mean it is R² itself, and ``rmse`` is judged by its square).
 
     * **no better than the baseline**: it is not better on the test rows, or not beyond its interval.
     * **overfitted**: the skill on training rows is more than 0.1 above that on test rows, and the training value lies
@@ -105,6 +105,8 @@ def _measure_skill(measure: Metric, value: float, baseline: float | None) -> flo
     """Give the share of the way from the baseline to perfection; None where there is no way to go."""
     if baseline is None or baseline == measure.best:
         return None
+    if measure.name == "rmse":  # by its square, so that it is judged as R² is
+        return 1 - (value / baseline) ** 2
     return (value - baseline) / (measure.best - baseline)
 
 

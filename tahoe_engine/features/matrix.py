@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
-CHUNK = 1 << 20  # entries that are put together at once: what is dense of hundreds of sparse columns stays small
+CHUNK = 1 << 15  # entries that are put together at once: they fit into the cache, which is twice as fast
 
 
 @dataclass(frozen=True)

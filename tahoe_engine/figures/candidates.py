@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MODELS: Final = 4
+LETTERS: Final = 90  # of what tells a candidate from others
 MOST: Final = 20  # candidates of a model
 TIED, UNTIED = 1, 0  # looks of a dot
 
@@ -54,7 +55,7 @@ def draw_candidates(candidates: pl.DataFrame, scores: Scores) -> dict[str, bytes
         grid = figure.add_gridspec(len(told), height_ratios=heights)
         for i, (model, rows) in enumerate(told):
             panel = figure.add_subplot(grid[i])
-            draw_dots(panel, _make_dots(model, rows, scores))
+            draw_dots(panel, _make_dots(model, rows, scores), baselines=False, size=7)
             best = sum(row["rank"] == 1 for row in rows)
             ties = f"; {best} are equally good" if best > 1 else ""
             panel.set_title(f"{clean_name(model)}: {len(rows)} candidates{ties}")
@@ -63,7 +64,7 @@ def draw_candidates(candidates: pl.DataFrame, scores: Scores) -> dict[str, bytes
     return draw_sheet(
         "candidates",
         paint,
-        size=(10.0, sum(heights) + 1.0),
+        size=(11.5, sum(heights) + 1.0),
         title="What was tried",
         caption=(
             "Mean over the folds ± one standard deviation; hollow: rows it was trained on. Star: chosen. "
@@ -84,7 +85,7 @@ def _make_dots(model: str, rows: list[dict[str, Any]], scores: Scores) -> list[D
         low, high = (None, None) if mean is None or sd is None else (mean - sd, mean + sd)
         look = TIED if row["tied"] else UNTIED
         beside = () if train is None else (train,)
-        dots.append(Dot(clean_name(name, 64), mean, low, high, baseline, beside, look, starred=row["chosen"]))
+        dots.append(Dot(clean_name(name, LETTERS), mean, low, high, baseline, beside, look, starred=row["chosen"]))
     return dots
 
 

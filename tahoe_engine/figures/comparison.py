@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from tahoe_engine.figures.canvas import draw_sheet
 from tahoe_engine.figures.dots import HEIGHT, Dot, draw_dots
 from tahoe_engine.figures.names import clean_name, tell_some
-from tahoe_engine.figures.scores import ERRORS, Scores, finite, name_metric
+from tahoe_engine.figures.scores import Scores, finite, is_error, name_metric
 from tahoe_engine.figures.style import COLOURS, MARKERS
 from tahoe_engine.schema import MODEL
 
@@ -40,7 +40,7 @@ def draw_comparison(comparison: pl.DataFrame, scores: Scores) -> dict[str, bytes
     if not there.height:
         return {}
     metric = scores.metric if scores.metric in there["metric"] else str(there["metric"][0])
-    every = there.filter(pl.col("metric") == metric).sort("mean", descending=metric not in ERRORS, maintain_order=True)
+    every = there.filter(pl.col("metric") == metric).sort("mean", descending=not is_error(metric), maintain_order=True)
     shown = every.head(MOST)
     sets = list(dict.fromkeys(shown["set"].sort()))
     dots = []
@@ -81,4 +81,4 @@ def _name_sets(panel: Axes, sets: list[str]) -> None:
     ]
     legend = panel.legend(handles=handles, title="set", loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     for text, name in zip(legend.get_texts(), some, strict=True):
-        text.set_text(clean_name(name, 20))
+        text.set_text(clean_name(name, 20) if name else "none")

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 PANELS: Final = 8
 COLUMNS: Final = 2
 BARS: Final = 15
+METRIC: Final = "<metric>"
 KINDS: Final = {  # in order of how far they can be trusted; and their axes
-    "permutation": "loss of {metric} when shuffled",
+    "permutation": f"loss of {METRIC} when shuffled",
     "coefficient": "coefficient (scaled features)",
     "impurity": "share of impurity",
 }
@@ -62,9 +63,8 @@ def draw_importances(importances: pl.DataFrame, scores: Scores) -> dict[str, byt
         for panel, (model, kind, bars) in zip(lay_panels(figure, len(shown), COLUMNS), shown, strict=True):
             _draw_bars(panel, bars)
             panel.set_title(clean_name(model))
-            panel.set_xlabel(
-                KINDS.get(kind, clean_name(kind)).format(metric=name_metric(scores.metric) or "the metric")
-            )
+            axis = KINDS.get(kind) or clean_name(kind)
+            panel.set_xlabel(axis.replace(METRIC, name_metric(scores.metric) if scores.metric else "the metric"))
 
     return draw_sheet(
         "importances",

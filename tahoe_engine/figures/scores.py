@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tahoe_engine.evaluate.directions import METRICS
 from tahoe_engine.figures.names import clean_name, format_number
 from tahoe_engine.schema import MODEL, SPLIT
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 LARGEST: Final = 1e100  # a larger number is not drawn
 ROOM: Final = 20  # letters before a baseline that stands on the same line
-# Metrics of error; all others are better the larger they are.
-ERRORS: Final = frozenset({"mse", "rmse", "mae", "log_loss", "brier", "ece"})
+SHORT: Final = 20  # letters of a metric's name for people; a longer one is called as in the tables
 
 
 class Number(NamedTuple):
@@ -134,7 +134,7 @@ class Scores:
 
     def smaller_is_better(self) -> bool:
         """Tell whether the metric is one of error."""
-        return self.metric in ERRORS
+        return is_error(self.metric)
 
     def name_split(self) -> str:
         """Give the split's name."""
@@ -144,6 +144,27 @@ class Scores:
         """Give the target with its unit."""
         name = clean_name(self.target, 24) if self.target else "target"
         return f"{name} [{clean_name(self.unit, 16)}]" if self.unit else name
+
+
+def is_error(metric: str) -> bool:
+    """Tell whether a metric is better the smaller it is.
+
+    Parameters
+    ----------
+    metric : str
+        As the tables have it.
+
+    Returns
+    -------
+    bool
+        False for one that is not known.
+
+    Examples
+    --------
+    >>> is_error("rmse"), is_error("r2")
+    (True, False)
+    """
+    return metric in METRICS and not METRICS[metric].larger
 
 
 def name_metric(metric: str) -> str:
@@ -157,14 +178,15 @@ def name_metric(metric: str) -> str:
     Returns
     -------
     str
-        Without underscores.
+        Short.
 
     Examples
     --------
-    >>> name_metric("balanced_accuracy")
-    'balanced accuracy'
+    >>> name_metric("balanced_accuracy"), name_metric("r2"), name_metric("roc_auc")
+    ('balanced accuracy', 'R²', 'roc auc')
     """
-    return clean_name(metric.replace("_", " "))
+    title = METRICS[metric].title if metric in METRICS else ""
+    return title if 0 < len(title) <= SHORT else clean_name(metric.replace("_", " "))
 
 
 def finite(value: float | None) -> float | None:

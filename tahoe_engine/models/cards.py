@@ -92,11 +92,14 @@ def list_limits(plan: ModelsPlan, fitted: FittedModel, tables: Mapping[str, pl.D
     """
     fit, material = fitted.fit, fitted.fit.material
     held_out = [split for split in SPLITS[1:] if material.count_rows([split])]
-    limits = [
-        f"Tested on {material.split_by} that it was not trained on; of anything else that is new it says nothing."
-        if held_out
-        else "No rows were held out: only the folds tell what it is worth."
-    ]
+    if not held_out:
+        limits = ["No rows were held out: only the folds tell what it is worth."]
+    elif not material.cluster_columns:
+        limits = [
+            "Tested on rows of the groups (wells, drugs, lines) that it was trained on: of new groups it says nothing."
+        ]
+    else:
+        limits = [f"Tested on values of {material.split_by} that it was not trained on; of nothing else that is new."]
     leaks = [leak for leak in plan.features.manifest["leaks"] if leak["target"] in {"", None, material.target}]
     if leaks:
         limits.append(

@@ -92,15 +92,15 @@ def _of(package: str, classifier: str = "", regressor: str = "") -> dict[str, st
 
 _CLASSES: Final = frozenset({CLASSIFICATION})
 _NUMBERS: Final = frozenset({REGRESSION})
-_LINEAR, _SVM, _TREES = "sklearn.linear_model", "sklearn.svm", "sklearn.ensemble"
-_SVMS: Final = _of(_SVM, "LinearSVC", "LinearSVR")
+_LINEAR, _TREES = "sklearn.linear_model", "sklearn.ensemble"
+_SVMS: Final = _of("sklearn.svm", "LinearSVC", "LinearSVR")
 _FORESTS: Final = _of(_TREES, "RandomForestClassifier", "RandomForestRegressor")
 _EXTRA: Final = _of(_TREES, "ExtraTreesClassifier", "ExtraTreesRegressor")
-_SLOW: Final = {"alpha": 0.01, "max_iter": 10_000}
 _MANY: Final = {"max_iter": 10_000}
+_SLOW: Final = {"alpha": 0.01, **_MANY}
 _MAP: Final = {"kernel": "rbf", "gamma": None, "n_components": 200}
-# Not xgboost.dask: there each worker sketches its own rows, so that the bits depend on how many there are. A matrix
-# that stays sparse has no zeros for it but gaps, which go to either side of a split, as one-hot columns need it.
+# Not xgboost.dask: its bits depend on how many workers there are. What a sparse matrix does not hold is for it no zero
+# but a gap, which goes to either side of a split: as it should for one-hot columns.
 _BOOSTED: Final = _of("xgboost", "XGBClassifier", "XGBRegressor")
 _HIST: Final = {"tree_method": "hist", "n_jobs": 1}
 
@@ -116,7 +116,7 @@ ENTRIES: Final = (
     Entry("logistic", _CLASSES, "memory", _LOGISTIC, {"max_iter": 1000}, scaled=True),
     Entry("linear_svm", BOTH, "memory", _SVMS, _MANY, scaled=True),
     Entry("kernel_svm", BOTH, "memory", _SVMS, _MANY, scaled=True, before=_MAP),
-    Entry("svc", _CLASSES, "memory", _of(_SVM, "SVC"), scaled=True, max_rows=20_000),
+    Entry("svc", _CLASSES, "memory", _of("sklearn.svm", "SVC"), scaled=True, max_rows=20_000),
     Entry("random_forest", BOTH, "memory", _FORESTS, trusted=TREES),
     Entry("extra_trees", BOTH, "memory", _EXTRA, trusted=TREES),
     Entry("gradient_boosting", BOTH, "memory", _BOOSTED, _HIST, trusted=XGBOOST),
@@ -131,7 +131,7 @@ def list_entries() -> tuple[Entry, ...]:
     Returns
     -------
     tuple of Entry
-        Baselines first; ``ridge`` is there twice, since it is fitted otherwise for classes.
+        Baselines first; ``ridge`` is there twice.
 
     Examples
     --------
@@ -176,8 +176,8 @@ def find_entry(name: str, kind: str) -> Entry:
     for entry in named:
         if kind in entry.kinds:
             return entry
-    others = ", ".join(sorted({entry.name for entry in ENTRIES if kind in entry.kinds}))
-    raise ConfigError(f"{name} is not for {kind}; there is {others}")
+    others = sorted({entry.name for entry in ENTRIES if kind in entry.kinds})
+    raise ConfigError(f"{name} is not for {kind}; there is {', '.join(others)}")
 
 
 def make_estimator(  # noqa: PLR0913 - the keywords are what the rows decide
@@ -185,7 +185,7 @@ def make_estimator(  # noqa: PLR0913 - the keywords are what the rows decide
 ) -> Any:  # noqa: ANN401 - scikit-learn has no types
     """Make an estimator that is not fitted yet.
 
-    A matrix of few columns is made dense first, which is faster and can be centred; every step is scikit-learn's own.
+    A matrix of few columns is made dense first: faster, and it can be centred. Every step is scikit-learn's own.
 
     Parameters
     ----------
@@ -194,8 +194,7 @@ def make_estimator(  # noqa: PLR0913 - the keywords are what the rows decide
     kind : {"classification", "regression"}
         Of the target.
     parameters : mapping
-        Of the last step, in scikit-learn's words; the text ``none``, for which TOML has no word, is None. ``penalty``
-        of ``logistic`` may be l1 or l2.
+        In scikit-learn's words; the text ``none`` is None, for which TOML has no word; ``penalty`` may be l1 or l2.
     seed : int
         Of the task.
     n_features : int
@@ -231,13 +230,11 @@ def make_estimator(  # noqa: PLR0913 - the keywords are what the rows decide
         given = _choose_penalty(given, n_classes)
     if entry.way == "passes":
         given = {"loss": _OF_SGD[kind], **given}
-    path, _, name = entry.makers[kind].rpartition(".")
-    last = _set(entry, getattr(import_module(path), name)(), {**entry.defaults, **given}, seed)
+    last = _set(entry, _find_class(entry, kind)(), {**entry.defaults, **given}, seed)
     if entry.way in {"passes", "closed"}:
         return last
     steps: list[tuple[str, Any]] = []
-    dense = 0 < n_features <= DENSE_COLUMNS
-    if dense:
+    if dense := 0 < n_features <= DENSE_COLUMNS:
         steps.append(("dense", _densify(n_features)))
     if entry.scaled:
         from sklearn.preprocessing import StandardScaler
@@ -252,32 +249,37 @@ def make_estimator(  # noqa: PLR0913 - the keywords are what the rows decide
 
 
 def name_parameters(entry: Entry, kind: str) -> tuple[str, ...]:
-    """Name the parameters that a task may set.
+    """Name the parameters that a task may set, sorted.
 
     Parameters
     ----------
-    entry : Entry
-        Of the catalogue.
-    kind : {"classification", "regression"}
-        Of the target.
+    entry, kind
+        As in `make_estimator`.
 
     Returns
     -------
     tuple of str
-        Sorted.
+        Also those of a map that goes before.
 
     Examples
     --------
     >>> name_parameters(find_entry("kernel_svm", "regression"), "regression")[:5]
     ('C', 'dual', 'epsilon', 'fit_intercept', 'gamma')
     """
-    path, _, name = entry.makers[kind].rpartition(".")
-    known = {*getattr(import_module(path), name)().get_params(), *entry.before}
-    return tuple(sorted(known - OURS))
+    return tuple(sorted({*_find_class(entry, kind)().get_params(), *entry.before} - OURS))
+
+
+def _find_class(entry: Entry, kind: str) -> Any:  # noqa: ANN401 - scikit-learn has no types
+    package, _, name = entry.makers[kind].rpartition(".")
+    if package != "xgboost":
+        return getattr(import_module(package), name)
+    import xgboost
+
+    return getattr(xgboost, name)
 
 
 def _densify(n_features: int) -> Any:  # noqa: ANN401 - scikit-learn has no types
-    """Make a step that makes a matrix dense, of types that skops knows: a function of ours it would not load."""
+    # Of types that skops knows: a function of ours it would not load.
     from sklearn.compose import ColumnTransformer
 
     return ColumnTransformer([("all", "passthrough", slice(0, n_features))], sparse_threshold=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tahoe_engine.evaluate.baselines import add_baselines, test_models
 from tahoe_engine.evaluate.metrics import compute_metrics
@@ -18,7 +18,7 @@ from tahoe_engine.schema import FIT_SECONDS, MODEL, SPLIT
 from tahoe_engine.schema import models as tables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import polars as pl
 

@@ -6,92 +6,34 @@ import json
 import re
 import time
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.cells.report import Progress
-from tahoe_engine.errors import BadDataError, ConfigError, StoppedError, escape_controls
-from tahoe_engine.features.files import is_text, read_text
-from tahoe_engine.features.matrix import build_matrix
+from tahoe_engine.errors import ConfigError, StoppedError
 from tahoe_engine.features.table import find_table, numbers_rows
-from tahoe_engine.models.apply import apply_model
-from tahoe_engine.models.columns import open_features, plan_columns
-from tahoe_engine.models.predictions import JSON, PREDICTIONS, PredictionsWork, join_predictions, load_model
+from tahoe_engine.models.columns import open_features
+from tahoe_engine.models.foreign import ElsewhereUnit, ElsewhereWork, predict_slice
+from tahoe_engine.models.predictions import JSON, PREDICTIONS
 from tahoe_engine.models.ranges import find_ranges
-from tahoe_engine.run import Layout, describe_build, encode_frame, hash_file, open_run, replace_file
+from tahoe_engine.run import describe_build, open_run, replace_file
 from tahoe_engine.run.manifest import encode_manifest
 from tahoe_engine.run.parts import move_aside
-from tahoe_engine.schema import ROW, Y
 from tahoe_engine.workers import WorkerDiedError, open_computing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    import polars as pl
-    from scipy.sparse import csr_array
-
     from tahoe_engine.config import Settings
-    from tahoe_engine.features.table import Slice, TableParts
+    from tahoe_engine.features.table import TableParts
     from tahoe_engine.models.material import Material
-    from tahoe_engine.models.ranges import Ranges
+    from tahoe_engine.models.predictions import PredictionsWork
+    from tahoe_engine.run import Layout
 
-ON: Final = "on"  # folder in that of the predictions
 OWN: Final = ("cells", "groups")  # tables of the run
 SHOWN: Final = 5  # columns in a note
 SECONDS_A_ROW: Final = 0.005
-
-
-@dataclass(frozen=True)
-class ElsewhereWork:
-    """What all slices of the table have in common.
-
-    Parameters
-    ----------
-    layout : Layout
-        The run, held by this launch.
-    folder : str
-        Of the predictions, in the run.
-    works : tuple of PredictionsWork
-        The models.
-    ranges : dict of str to Ranges
-        What the training rows of each target had.
-    numbered : bool
-        Whether rows go by their number.
-    obs : str
-        As in `predict_elsewhere`.
-    """
-
-    layout: Layout
-    folder: str
-    works: tuple[PredictionsWork, ...] = field(repr=False)
-    ranges: dict[str, Ranges] = field(repr=False)
-    numbered: bool
-    obs: str
-
-
-@dataclass(frozen=True)
-class ElsewhereUnit:
-    """A slice of the table.
-
-    Parameters
-    ----------
-    work : ElsewhereWork
-        What it has in common with the others.
-    piece : Slice
-        Its rows.
-    first : int
-        Number of its first row in the table.
-    """
-
-    work: ElsewhereWork
-    piece: Slice
-    first: int
-
-    @property
-    def name(self) -> str:
-        """Path of its predictions, in the run."""
-        return f"{self.work.folder}/{self.piece.name}.parquet"
 
 
 def predict_elsewhere(  # noqa: PLR0913, PLR0917 - each is one thing it needs
@@ -103,7 +45,7 @@ def predict_elsewhere(  # noqa: PLR0913, PLR0917 - each is one thing it needs
     settings: Settings,
     tell: Callable[[Progress], None],
 ) -> tuple[str, int, tuple[str, ...]]:
-    """Predict the rows of another table, and write that beside the predictions of the features.
+    """Predict the rows of another table, and write that to the folder ``predictions`` of the run.
 
     Parameters
     ----------
@@ -143,7 +85,8 @@ def predict_elsewhere(  # noqa: PLR0913, PLR0917 - each is one thing it needs
     if on in OWN and on != recipe.table:
         raise ConfigError(f"the features are of {recipe.table}, not of {on}; name a table like theirs")
     table = find_table(layout, recipe, "" if on in OWN else on)
-    folder = f"{stage}/{PREDICTIONS}/{ON}/{re.sub(r'[^A-Za-z0-9_.-]', '_', Path(on).stem) or 'table'}"
+    # Not in the folder of the stage: what stands there is in its manifest.
+    folder = f"{PREDICTIONS}/{stage.partition('/')[2]}/{re.sub(r'[^A-Za-z0-9_.-]', '_', Path(on).stem) or 'table'}"
     with (
         open_run(layout.root) as held,
         open_computing(settings.workers, len(table.slices), gate=describe_build) as all_,
@@ -173,115 +116,17 @@ def predict_elsewhere(  # noqa: PLR0913, PLR0917 - each is one thing it needs
     return folder, facts["rows"], tuple(facts["notes"])
 
 
-def predict_slice(unit: ElsewhereUnit) -> dict[str, Any]:
-    """Predict the rows of a slice with all models, and write that.
-
-    Parameters
-    ----------
-    unit : ElsewhereUnit
-        What to do.
-
-    Returns
-    -------
-    dict
-        ``part``, ``sha256``, predictions in ``rows``, rows in ``read`` and ``made`` of them; and by target how many of
-        these are ``outside`` of what training rows had, in which column.
-
-    Raises
-    ------
-    BadDataError
-        If the table cannot be read, or lacks a number that the recipe does not impute.
-    """
-    import polars as pl
-
-    work, material = unit.work, unit.work.works[0].material
-    features = open_features(material.root, material.features, material.manifest)
-    raw = _read_slice(unit.piece, features.design.recipe.table)
-    made = features.transform(raw, obs=work.obs)
-    if work.numbered and ROW in made.columns:
-        made = made.with_columns(pl.col(ROW) + unit.first)
-    told = []
-    ids = made.select(features.design.ids)
-    for one in work.works:
-        model = load_model(f"{one.root}/{one.stage}/{one.file}", one.sha256, one.trusted)
-        slim = replace(one.material, columns=(), sources=()) if one.file.endswith(JSON) else one.material
-        y_pred, shares = apply_model(model, make_matrix(slim, made), made, len(slim.classes))
-        y = made[slim.target].cast(pl.Float64 if slim.kind == "regression" else pl.String).alias(Y)
-        told.append(join_predictions(ids, one.label, y, y_pred, shares, slim))
-    frame = pl.concat(told, how="diagonal")
-    path = work.layout.root / unit.name
-    replace_file(work.layout, path, encode_frame(frame))
-    outside = {
-        target: ranges.count_outside(make_matrix(ranges.material, made), made) for target, ranges in work.ranges.items()
-    }
-    return {
-        "part": f"{unit.piece.name}.parquet",
-        "sha256": hash_file(path),
-        "rows": frame.height,
-        "read": raw.height,
-        "made": made.height,
-        "outside": outside,
-    }
-
-
-def make_matrix(material: Material, made: pl.DataFrame) -> csr_array:
-    """Give the matrix of rows that were made into features.
-
-    Parameters
-    ----------
-    material : Material
-        Whose columns.
-    made : polars.DataFrame
-        As `Features.transform` gives them.
-
-    Returns
-    -------
-    scipy.sparse.csr_array
-        Rows by columns of the material.
-
-    Raises
-    ------
-    BadDataError
-        If a number is missing or infinite.
-    """
-    import numpy as np
-
-    spreads = plan_columns(material.root, material.features, material.manifest, material.columns, material.sources)
-    x = build_matrix(made, spreads, len(material.columns))
-    wrong = ~np.isfinite(x.data)
-    if wrong.any():
-        name = material.columns[x.indices[wrong][0]]
-        raise BadDataError(
-            escape_controls(f"the feature {name!r} is missing or infinite in a row of the table; no model takes that")
-        )
-    return x
-
-
 def _widest(works: list[PredictionsWork]) -> dict[str, Material]:
-    """Give what each target's models see, all of them together."""
-    return {work.material.target: work.material.narrow((), ()) for work in works}
-
-
-def _read_slice(piece: Slice, kind: str) -> pl.DataFrame:
-    import polars as pl
-
-    path = Path(piece.path)
-    try:
-        if kind == "top_table":
-            from tahoe_engine.toptable import read_top_table
-
-            frame: pl.DataFrame = read_top_table(path).frame
-        elif is_text(path):
-            frame = read_text(path)
-        else:
-            frame = (
-                pl.scan_parquet(path, glob=False, hive_partitioning=False).slice(piece.first, piece.n_rows).collect()
-            )
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise BadDataError(f"{path}: cannot be read: {escape_controls(str(error))}") from error
-    if frame.height != piece.n_rows:
-        raise BadDataError(f"{path}: {frame.height} rows, {piece.n_rows} expected; it changed meanwhile")
-    return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    """Give what each target's models see, all of them together; targets that have baselines alone are not there."""
+    found = {}
+    for target in dict.fromkeys(work.material.target for work in works):
+        own = [work.material for work in works if work.material.target == target and not work.file.endswith(JSON)]
+        seen = {column: source for one in own for column, source in zip(one.columns, one.sources, strict=True)}
+        if own:
+            whole = own[0].narrow((), ())
+            columns = tuple(name for name in whole.columns if name in seen)
+            found[target] = replace(whole, columns=columns, sources=tuple(seen[name] for name in columns))
+    return found
 
 
 def _sum_up(table: TableParts, works: list[PredictionsWork], told: list[dict[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tahoe_engine.models.markdown import escape_text, format_spread, format_valu
 from tahoe_engine.schema import MODEL, SPLIT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import polars as pl
 
@@ -90,6 +90,16 @@ class Findings:
         """Count the groups that were tested; none where there was no test."""
         return None if self.tests is None else max(self.tests["n_groups"].to_list())
 
+    def tell(self, models: Iterable[str]) -> str:
+        """Say in words what models reached, for those who do not see a figure."""
+        told = []
+        for model in models:
+            number = self.scores.find(model)
+            if number is not None:
+                against = f"{format_value(number.value)}, baseline {format_value(number.baseline)}"
+                told.append(f"{model}: {self.scores.metric} {against}")
+        return "; ".join(told)
+
     def tell_winners(self) -> str:
         """Say in a sentence whether anything beats the baseline."""
         tests = self.tests
@@ -104,6 +114,22 @@ class Findings:
             return f"**No model is better than the best baseline** ({how}): nothing was learnt that holds there."
         told = f"{len(winners)} of {tests.height} models are better than the best baseline"
         return f"{told} ({how}): {quote_names(winners)}."
+
+    def tell_disagreement(self, model: str) -> str:
+        """Say where a model is better than the baseline on the split, and not over the folds; else nothing."""
+        table = self.rows("comparison", **{MODEL: model, "metric": self.scores.metric})
+        number = self.scores.find(model)
+        if table is None or number is None or number.value is None or number.baseline is None:
+            return ""
+        row = table.row(0, named=True)
+        sign = -1 if self.scores.smaller_is_better() else 1
+        there, folds = sign * (number.value - number.baseline), [row["mean"], row["baseline"]]
+        if None in folds or there <= 0 or sign * (folds[0] - folds[1]) > 0:
+            return ""
+        return (
+            f"**Over the folds it is not better than the baseline**: {format_spread(row['mean'], row['sd'])} against "
+            f"{format_value(row['baseline'])}. The two disagree: do not rely on it."
+        )
 
     def tell_best_fold(self) -> str:
         """Say which model is best over the folds, where nothing else is held out; empty where nothing is known."""

@@ -128,7 +128,7 @@ def choose_sample(material: Material, model: Model, entry: Entry, task: Task, *,
     """
     whole = task.folds.of == "all"
     if whole and task.folds.blocks:
-        material = material.narrow(task.folds.blocks, model.without)
+        material = material.narrow(task.folds.blocks, ())  # what the model leaves out is said of its own blocks
     wanted = task.folds.rows if n_rows < 0 else n_rows
     caps = [cap for cap in (wanted, model.rows, entry.max_rows) if cap]
     splits = ALL_SPLITS if whole else ("train",)

@@ -46,7 +46,7 @@ class Judged:
     judged_on: str
 
 
-def judge_models(  # noqa: PLR0913 - each is one thing it needs
+def judge_models(  # noqa: PLR0913, PLR0917 - each is one thing it needs
     plan: ModelsPlan,
     layout: Layout,
     fitted: Mapping[str, FittedModel],

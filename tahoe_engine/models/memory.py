@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from tahoe_engine.models.task import Model, Task
     from tahoe_engine.workers import Computing
 
-TREES_AT_ONCE: Final = 32  # that are grown between two savings
+TREES_AT_ONCE: Final = 32  # of which all workers have some; what is lost with one of them
+SAVE_SECONDS: Final = 30.0  # between two savings of a forest that grows: to write one down takes as long as a few trees
 LEAST_FOLDS: Final = 3
 TRIES: Final = 3  # a batch of trees during which workers are lost
 PATIENCE_S: Final = 7200.0  # beyond the wall limit of a unit: a fit is one, and may be long
@@ -66,7 +68,7 @@ def fit_memory(  # noqa: PLR0913, PLR0917 - all ways of fitting take the same
     """Fit an estimator to all training rows at once, with the parameters that a search found the best.
 
     The search sees at most ``folds.rows`` rows, the final fit all that ``rows`` of the model allow. Forests grow on all
-    workers, a batch of trees between two savings; everything else is fitted by one of them.
+    workers, and what has grown is saved now and then; everything else is fitted by one of them.
 
     Parameters
     ----------
@@ -249,12 +251,14 @@ def _grow_forest(unit: FitUnit, computing: Computing, kept: Kept) -> tuple[Train
         # What went on as if nothing had happened gives the same trees: each has its own seed, drawn in order.
         content = kept.find(f"forest-{key}")
         forest = forest if content is None else decode_model(content, TREES)
+        saved = time.monotonic()
         for n_trees in [*range(TREES_AT_ONCE, total, TREES_AT_ONCE), total]:
             if n_trees <= len(getattr(forest, "estimators_", ())):
                 continue
             forest = _add_trees(forest.set_params(n_estimators=n_trees, warm_start=True), x, block.y, computing)
-            if n_trees < total:
+            if n_trees < total and time.monotonic() - saved >= SAVE_SECONDS:
                 kept.keep(f"forest-{key}", encode_model(forest))
+                saved = time.monotonic()
     made.steps[-1] = ("model", forest.set_params(n_jobs=None, warm_start=False))
     told = tuple(note for note in notes if "class_weight" not in note)  # of batches: all see the same rows
     return Trained(made, tuple(present.tolist()), len(material.classes), told), len(block.y)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import escape_controls
-from tahoe_engine.figures import Scores
+from tahoe_engine.figures import Scores, find_scores
+from tahoe_engine.models.caveats import count_leaks, tell_leaks, tell_limits
 from tahoe_engine.models.findings import Findings, show_figure
 from tahoe_engine.models.markdown import escape_text, format_value, quote_name, quote_names, write_table
 from tahoe_engine.models.passages import tell_details
-from tahoe_engine.models.results import find_pairs, tell_results
+from tahoe_engine.models.results import tell_results
 from tahoe_engine.named import BUG_COMPAT
 from tahoe_engine.schema import SPLITS
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import polars as pl
-
-FEW_GROUPS: Final = 10
-SHOWN: Final = 30  # leaks, notes
 
 
 def write_page(facts: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], figures: Sequence[str]) -> str:
@@ -51,6 +49,7 @@ def write_page(facts: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], fig
     """
     task = facts.get("task", {})
     scores = Scores(tables.get("metrics"), facts.get("metric", ""), facts.get("judged_on", SPLITS[-1]))
+    scores = scores if scores.metric else find_scores(tables)
     found = Findings(tables, scores, tuple(figures), find_baselines(facts))
     lines = [f"# Models: {escape_text(str(facts.get('name', '')))}", ""]
     lines += [escape_text(task["description"]), ""] if task.get("description") else []
@@ -101,7 +100,7 @@ def tell_short(facts: Mapping[str, Any], found: Findings) -> list[str]:
     if facts.get("mode") == BUG_COMPAT:
         told.append("**As published, mistakes and all** (bug-compat): the numbers are for comparison, not for use.")
     if facts.get("leaks"):
-        told.append(f"**The features leak** ({_count_leaks(facts['leaks'])}): no number here is a measure of skill.")
+        told.append(f"**The features leak** ({count_leaks(facts['leaks'])}): no number here is a measure of skill.")
     told.append(found.tell_winners())
     best = found.best() if found.scores.split in SPLITS else None
     number = found.scores.find(best) if best else None
@@ -111,6 +110,7 @@ def tell_short(facts: Mapping[str, Any], found: Findings) -> list[str]:
             f"{format_value(number.value)}; the best that looks at no feature: {format_value(number.baseline)}. "
             "It was picked on these very rows: expect a little less of it."
         )
+        told.append(found.tell_disagreement(best))
     told += [found.tell_best_fold()] if found.scores.split not in SPLITS else []
     return ["## In short", "", *(f"- {line}" for line in told if line), ""]
 
@@ -158,8 +158,8 @@ def tell_split(facts: Mapping[str, Any], found: Findings) -> list[str]:
         return []
     if by == "rows":
         told = (
-            "Rows were split one by one: a test row may come from the same well, drug and line as training rows. The "
-            "numbers are about more rows of the same kind, **not about anything new**."
+            "Rows were split one by one: a test row may come from the same well, drug, line or gene as training rows. "
+            "The numbers are about more rows of the same kind, **not about anything new**."
         )
     else:
         told = (
@@ -176,72 +176,6 @@ def tell_split(facts: Mapping[str, Any], found: Findings) -> list[str]:
     if found.n_groups() is not None:
         lines += [f"Groups on {quote_name(found.scores.split)}: {found.n_groups():,}.", ""]
     return lines
-
-
-def tell_leaks(facts: Mapping[str, Any], found: Findings) -> list[str]:
-    """Say which leaks were allowed, and what they are worth.
-
-    Parameters
-    ----------
-    facts, found
-        As `write_page` has them.
-
-    Returns
-    -------
-    list of str
-        Lines.
-    """
-    leaks, allowed = facts.get("leaks", ()), facts.get("task", {}).get("allow", ())
-    pairs = find_pairs(facts, found)
-    lines = ["## Leaks", ""]
-    if not leaks and not allowed:
-        lines += ["The guard found nothing that was not mended.", ""]
-    if allowed:
-        lines += [f"The task accepts by name: {quote_names(allowed)}.", ""]
-    if leaks:
-        lines += [f"Trained all the same, with {_count_leaks(leaks)} of the guard:", ""]
-        told = [[quote_name(str(leak[key])) for key in ("column", "kind")] for leak in leaks[:SHOWN]]
-        rows = [(*names, escape_text(str(leak["evidence"]))) for names, leak in zip(told, leaks, strict=False)]
-        lines += write_table(("column", "kind", "evidence"), rows)
-        lines += [f"And {len(leaks) - SHOWN} more.", ""] if len(leaks) > SHOWN else []
-    if pairs:
-        lines += ["What the columns are worth, with and without them:", ""]
-        lines += write_table(("model", " with", " without", " baseline", "without them it is", "left out"), pairs)
-    elif leaks or allowed:
-        lines += [
-            "No model was trained without these columns (`without = […]`), so what they are worth is not known.",
-            "",
-        ]
-    return lines
-
-
-def tell_limits(facts: Mapping[str, Any], found: Findings) -> list[str]:
-    """Say what the numbers do not say.
-
-    Parameters
-    ----------
-    facts, found
-        As `write_page` has them.
-
-    Returns
-    -------
-    list of str
-        Lines.
-    """
-    told = [escape_text(str(limit)) for limit in facts.get("limits", ())]
-    groups = found.n_groups()
-    if groups is not None and groups < FEW_GROUPS:
-        told.append(f"Only {groups} groups were tested: the intervals are rough.")
-    elif groups is None:
-        told.append("There are too few groups for a test; intervals are missing or rough.")
-    told.append("Each metric is about the groups of this split, in this data set; another plate or donor may differ.")
-    rows = facts.get("task", {}).get("rank_rows")
-    if rows:
-        told.append(f"Rank metrics, calibration and points are computed on at most {rows:,} rows of a split.")
-    notes = facts.get("notes", ())
-    told += [escape_text(str(note)) for note in notes[:SHOWN]]
-    told += [f"And {len(notes) - SHOWN} notes more, in the manifest."] if len(notes) > SHOWN else []
-    return ["## Limits and notes", "", *(f"- {line}" for line in told), ""]
 
 
 def tell_commands(facts: Mapping[str, Any]) -> list[str]:
@@ -298,7 +232,3 @@ def show_rest(found: Findings, lines: Sequence[str]) -> list[str]:
     stems = dict.fromkeys(name.rpartition(".")[0] for name in found.figures)
     rest = [line for stem in stems if f"(figures/{stem}." not in so_far for line in show_figure(found, stem, stem)]
     return ["## More figures", "", *rest] if rest else []
-
-
-def _count_leaks(leaks: Sequence[Any]) -> str:
-    return "1 finding" if len(leaks) == 1 else f"{len(leaks)} findings"

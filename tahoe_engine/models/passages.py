@@ -60,7 +60,7 @@ def tell_comparison(found: Findings) -> list[str]:
     rows = [
         (
             quote_name(row[MODEL]),
-            quote_name(row["set"]) if row["set"] else "all",
+            quote_name(row["set"]) if row["set"] else "none" if row[MODEL] in found.baselines else "all",
             format_spread(row["mean"], row["sd"]),
             format_value(row["baseline"]),
             str(row["folds"]),
@@ -141,7 +141,7 @@ def tell_points(found: Findings) -> list[str]:
     table = found.rows("points", **{SPLIT: scores.split})
     if table is None:
         return []
-    told = "; ".join(f"{model}: {scores.tell(model)}".replace("\n", ", ") for model, _ in found.sort(table)[:MODELS])
+    told = found.tell(model for model, _ in found.sort(table)[:MODELS])
     figure = show_figure(found, "points", f"Predicted against true values on {scores.split}. {told}")
     return ["## Predicted against true", "", *figure] if figure else []
 

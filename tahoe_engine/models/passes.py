@@ -1,7 +1,7 @@
 """Training part by part: dask-ml's Incremental on a window of pieces, with checkpoints and an early end.
 
-Pieces are loaded on the workers, a window at a time, and the estimator goes from one to the next: it is small, they are
-not. The bits are those of a loop of ``partial_fit`` in one process, also after a kill and a resume.
+A window of pieces is one graph, and each piece is loaded by the worker that trains on it, when it is its turn: one is
+in memory at a time. The bits are those of a loop of ``partial_fit`` in one process, also after a kill and a resume.
 """
 
 from __future__ import annotations

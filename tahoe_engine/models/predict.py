@@ -129,8 +129,8 @@ def predict_rows(  # noqa: PLR0913 - the keywords are the options of the command
         Name of a task, or path of its file: it names the models; what they are stands in the run.
     on : str or path-like, optional
         A table in place of the rows of the features: a file (Parquet, CSV), a folder of Parquet files, or the run's own
-        ``cells`` or ``groups``. Its predictions are written beside those of the features. Without it, every part of
-        predictions is made again and compared with the one that is there, bit for bit; what is missing is restored.
+        ``cells`` or ``groups``. Its predictions are written to ``RUN/predictions/NAME/TABLE``. Without it, every part
+        of predictions is made again and compared with the one that is there, bit for bit; what is missing is restored.
     obs : str or path-like
         Tahoe's table of observations, for recipes that join it.
     mode : {"honest", "bug-compat"}, optional

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tahoe_engine.models.findings import Findings
 
 MODELS: Final = 60  # lines of a table; the rest is in its file
+TOLD: Final = 12  # models in the words for a figure
 OTHERS: Final = 8  # models whose other metrics are told
 ENDS: Final = 3  # best and worst groups
 
@@ -77,10 +78,8 @@ def tell_results(found: Findings) -> list[str]:
     )
     lines += write_table(header, rows)
     lines += _tell_rest(len(found.order), MODELS, "metrics")
-    told = ", ".join(f"{model} {scores.tell(model)}".replace("\n", ", ") for model in found.order[:MODELS])
-    lines += show_figure(
-        found, "overview", f"{scores.metric} with interval and baseline on {scores.split}: {told}", "metrics"
-    )
+    alt = f"{scores.metric} with interval and baseline on {scores.split}. {found.tell(found.order[:TOLD])}"
+    lines += show_figure(found, "overview", alt, "metrics")
     return lines + tell_others(found) + tell_tests(found) + tell_verdicts(found) + tell_groups(found)
 
 

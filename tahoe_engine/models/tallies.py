@@ -12,7 +12,7 @@ from tahoe_engine.run import require_whole
 from tahoe_engine.schema import CELL_LINE_ID, DRUG, MODELS, PLATE, Y_PRED, Y
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import polars as pl
@@ -42,7 +42,7 @@ class TallyPart:
         Of the model.
     task : Task
         Of its file.
-    receipts : dict
+    receipts : mapping
         Size and sha256 of each part, by name.
     """
 
@@ -51,7 +51,7 @@ class TallyPart:
     label: str
     material: Material = field(repr=False)
     task: Task = field(repr=False)
-    receipts: dict[str, dict[str, Any]] = field(repr=False)
+    receipts: Mapping[str, dict[str, Any]] = field(repr=False)
 
     def __call__(self, piece: Piece) -> Tally:
         """Tally a part.
@@ -128,13 +128,13 @@ def code_strata(rows: pl.DataFrame) -> NDArray[np.int64] | None:
     return hash_texts([rows[name].cast(pl.String) for name in named], 0).view(np.int64)
 
 
-def tally_split(
+def tally_split(  # noqa: PLR0913, PLR0917 - each is one thing it needs
     fit: Fit,
     split: str,
     root: Path,
     stage: str,
     task: Task,
-    receipts: dict[str, dict[str, Any]],
+    receipts: Mapping[str, dict[str, Any]],
     computing: Computing,
 ) -> Tally | None:
     """Tally what a model predicted of a split.
@@ -151,7 +151,7 @@ def tally_split(
         Of the models.
     task : Task
         Of its file.
-    receipts : dict
+    receipts : mapping
         Of the parts, by name.
     computing : Computing
         Who computes.

@@ -104,6 +104,8 @@ def configure_dask(settings: WorkersSettings) -> dict[str, object]:
         **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MALLOC_ENVIRONMENT.items()},
         # A unit is one call into the core: looking a hundred times a second where it is tells nothing and costs 2 %.
         "distributed.worker.profile.interval": "200ms",
+        # A fitted forest goes out with the function that asks it, once: nothing that a user could do better.
+        "distributed.admin.large-graph-warning-threshold": "1 TB",
         # Nobody reads the logs kept in memory.
         "distributed.admin.log-length": 0,
     }

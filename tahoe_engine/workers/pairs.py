@@ -1,4 +1,4 @@
-"""Rows and their targets, block by block, as two arrays of dask's that are loaded where they are needed."""
+"""Rows and their targets, block by block, as two arrays of dask's whose blocks are loaded by whoever trains on them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+class Pair:
+    """A block that is not loaded yet.
+
+    Parameters
+    ----------
+    load : callable
+        Gives the matrix of a piece and its targets.
+    piece : Parcel
+        Which.
+    """
+
+    __slots__ = ("_load", "_piece")
+
+    def __init__(self, load: Callable[[Any], tuple[Any, Any]], piece: Parcel) -> None:
+        self._load, self._piece = load, piece
+
+    def __reduce__(self) -> tuple[type[Pair], tuple[Any, Parcel]]:
+        return Pair, (self._load, self._piece)
+
+    def __call__(self) -> tuple[Any, Any]:
+        """Load it."""
+        return call_safely(self._load, self._piece)
+
+
 def stack_pairs(load: Callable[[Any], tuple[Any, Any]], pieces: Sequence[tuple[Any, int]], n_columns: int) -> Any:  # noqa: ANN401 - dask has no types
-    """Make two dask arrays of pieces that are loaded when they are needed, one chunk each.
+    """Make two dask arrays of pieces, for `tahoe_engine.daskml.train_blocks`.
+
+    A block goes to whoever trains as a `Pair`, and is loaded there: an estimator waits for the one before it anyway,
+    and blocks that were loaded ahead on another worker had to be sent, which took more time than loading them.
 
     Parameters
     ----------
@@ -26,14 +53,15 @@ def stack_pairs(load: Callable[[Any], tuple[Any, Any]], pieces: Sequence[tuple[A
     Returns
     -------
     x, y : dask.array.Array
-        Nothing is loaded yet; a piece is loaded once for both.
+        One block a piece; those of `x` are of `Pair`, and give the rows of `y`, too.
 
     Examples
     --------
-    >>> import numpy as np
+    >>> import dask, numpy as np
     >>> x, y = stack_pairs(lambda n: (np.ones((n, 2)), np.arange(n)), [(3, 3), (1, 1)], 2)
-    >>> x.shape, y.compute(scheduler="synchronous").tolist()
-    ((4, 2), [0, 1, 2, 0])
+    >>> pair = dask.get(dict(x.dask), (x.name, 0, 0))
+    >>> x.shape, pair()[1].tolist()
+    ((4, 2), [0, 1, 2])
     """
     import dask.array as da
     from dask._task_spec import DataNode, Task, TaskRef
@@ -42,15 +70,10 @@ def stack_pairs(load: Callable[[Any], tuple[Any, Any]], pieces: Sequence[tuple[A
     # What loads stands once in the graph, not in every task.
     layer: dict[Any, Any] = {f"load-{name}": DataNode(f"load-{name}", load)}
     for number, (piece, _) in enumerate(pieces):
-        pair = (f"pair-{name}", number)
-        layer[pair] = Task(pair, call_safely, TaskRef(f"load-{name}"), Parcel(piece))
-        for at, key in enumerate([(f"x-{name}", number, 0), (f"y-{name}", number)]):
-            layer[key] = Task(key, _take, TaskRef(pair), at)
+        keys = (f"x-{name}", number, 0), (f"y-{name}", number)
+        layer[keys[0]] = Task(keys[0], Pair, TaskRef(f"load-{name}"), Parcel(piece))
+        layer[keys[1]] = DataNode(keys[1], None)
     rows = tuple(n_rows for _, n_rows in pieces)
     x = da.Array(layer, f"x-{name}", (rows, (n_columns,)), dtype=float)  # type: ignore[no-untyped-call]
     y = da.Array(layer, f"y-{name}", (rows,), dtype=float)  # type: ignore[no-untyped-call]
     return x, y
-
-
-def _take(pair: tuple[Any, Any], at: int) -> Any:  # noqa: ANN401 - either
-    return pair[at]

@@ -15,13 +15,14 @@ from bench.features import measure_features
 from bench.groups import DESIGN, check_agreement, compare_group_memory, compare_groups, fill_groups
 from bench.honesty import try_random_targets
 from bench.job import measure_job
+from bench.models import compare_forests, measure_models
 from bench.peers import compare_peers, compare_results
 from bench.protocol import measure_cost, measure_replay
 from bench.report import write_report
 from bench.scale import compare_memory, compare_workers, rehearse, schedule_nothing
 
 BENCHMARKS = (
-    *("peers", "groups", "contrasts", "features", "honesty", "job"),
+    *("peers", "groups", "contrasts", "features", "models", "honesty", "job"),
     *("scaling", "memory", "scheduling", "protocol", "rehearsal"),
 )
 SHARDS_OF_TAHOE = 3388
@@ -43,6 +44,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="workers of `scheduling` and `rehearsal`")
     parser.add_argument("--stats", default="all", help="what `scaling`, `memory` and `rehearsal` compute")
     parser.add_argument("--only", default="", help="contestants of `peers` and `groups`, comma-separated")
+    parser.add_argument(
+        "--model-rows", type=int, default=2_000_000, help="rows of `models`; 10,000,000 take 15 minutes"
+    )
     parser.add_argument("--results", type=Path, default=Path("bench-results"))
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does everything run, and agree?")
     asked = parser.parse_args()
@@ -83,11 +87,15 @@ def main() -> None:
     if "rehearsal" in chosen:
         rows = rehearse(atlas, place, shards=asked.names, workers=asked.workers, stats=asked.stats)
         write_report(asked.results, "rehearsal", sizes | {"stats": asked.stats}, rows)
-    later = {"contrasts": report_contrasts, "features": report_features, "honesty": report_honesty}
+    later = {
+        "contrasts": report_contrasts,
+        "features": report_features,
+        "models": report_models,
+        "honesty": report_honesty,
+        "job": report_job,
+    }
     for name in sorted(later.keys() & set(chosen)):
         later[name](asked, place)
-    if "job" in chosen:
-        report_job(asked, place)
     shutil.rmtree(place)
     if asked.smoke:
         print("\nEverything runs and agrees. At this size the figures themselves mean nothing.")
@@ -111,6 +119,14 @@ def report_job(asked: argparse.Namespace, place: Path) -> None:
     design = ("--plates", "4,6", "--wells", "12", "--lines", "10")
     atlas = make_atlas(asked.results, shards=3, rows=asked.rows, name="job", design=design)
     write_report(asked.results, "job", {"shards": 3, "rows": asked.rows}, measure_job(atlas.folder, place))
+
+
+def report_models(asked: argparse.Namespace, place: Path) -> None:
+    """Passes over many rows, beside plain scikit-learn; then what fits into memory, on one worker and on two."""
+    rows = 20_000 if asked.smoke else asked.model_rows
+    write_report(asked.results, "models", {"rows": rows}, measure_models(place, rows=rows))
+    few = {"rows": 500, "of": 20_000} if asked.smoke else {}
+    write_report(asked.results, "models-parallel", few, compare_forests(place, **few))
 
 
 def report_peers(asked: argparse.Namespace, atlas: Atlas, place: Path, only: list[str]) -> None:

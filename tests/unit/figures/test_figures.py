@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import struct
-import subprocess
-import sys
-import zlib
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import polars as pl
@@ -29,13 +25,11 @@ from tahoe_engine.figures.candidates import draw_candidates
 from tahoe_engine.figures.comparison import draw_comparison
 from tahoe_engine.figures.confusion import draw_confusion
 from tahoe_engine.figures.curves import draw_curves
+from tahoe_engine.figures.dots import Dot, find_limits
 from tahoe_engine.figures.importances import draw_importances
 from tahoe_engine.figures.overview import draw_overview
 from tahoe_engine.figures.points import draw_points
 from tahoe_engine.schema import models as schema
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MODELS = ["ridge", "forest", "mean"]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -79,72 +73,6 @@ def test_every_table_has_its_figure_as_drawing_and_as_picture() -> None:
             width, height = struct.unpack(">II", content[16:24])
             assert width > 300
             assert height > 200
-
-
-def test_figures_are_the_same_in_another_process_with_other_settings_and_home_stays_empty(tmp_path: Path) -> None:
-    """A user's own style, another time zone and another hash seed change no byte, and nothing is left behind."""
-    code = (
-        "import hashlib, pathlib, sys; from made_judgements import *\n"
-        "from tahoe_engine.figures import draw_figures\n"
-        "t = {'metrics': make_metrics({'a': .5, 'b': .1}), 'points': make_points(['a', 'b'], n=50)}\n"
-        "t['confusion'] = make_confusion(['a', 'b'], ['x', 'y'])\n"
-        "print(*(hashlib.sha256(c).hexdigest() for _, c in sorted(draw_figures(t).items())))\n"
-        "assert 'matplotlib.pyplot' not in sys.modules, 'it has state and looks for a display'\n"
-    )
-    told = []
-    for number, zone in enumerate(("UTC", "Asia/Tokyo")):
-        home = tmp_path / str(number)
-        home.mkdir()
-        (home / "style").mkdir()
-        (home / "style" / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 9\n")
-        paths = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "c"), "XDG_CACHE_HOME": str(home / "d")}
-        style = {"MATPLOTLIBRC": str(home / "style")} if number else {}
-        env = {
-            **paths,
-            **style,
-            "TZ": zone,
-            "PYTHONHASHSEED": str(number),
-            "PYTHONPATH": ":".join(filter(None, sys.path)),
-        }
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", code], env=env, capture_output=True, text=True, check=True
-        )
-        told.append(done.stdout.split())
-        assert sorted(path.name for path in home.iterdir()) == ["style"]
-        assert done.stderr == ""
-    assert told[0] == told[1]
-    assert len(told[0]) == 6
-
-
-def read_settings() -> dict[str, object]:
-    """But for the backend: who asks for it makes the library choose one."""
-    import matplotlib as mpl
-
-    return {name: mpl.rcParams[name] for name in mpl.rcParams if name != "backend"}
-
-
-def test_drawing_leaves_no_trace_in_the_process() -> None:
-    import matplotlib as mpl
-
-    mpl.rcParams["font.size"] = 13.0
-    try:
-        before = read_settings()
-        first = draw_points(make_points(MODELS), Scores())
-        assert read_settings() == before
-        mpl.rcParams["font.size"] = 7.0
-        assert draw_points(make_points(MODELS), Scores()) == first
-    finally:
-        mpl.rcdefaults()
-
-
-def test_files_carry_neither_date_nor_version() -> None:
-    import matplotlib as mpl
-
-    drawn = draw_overview(score({"ridge": 0.5}))
-    for content in drawn.values():
-        assert b"<dc:date>" not in content
-        assert b"Software" not in content
-        assert f"v{mpl.__version__}".encode() not in content
 
 
 def test_hostile_names_are_drawn_as_they_are() -> None:
@@ -193,7 +121,7 @@ def test_the_overview_tells_value_interval_baseline_and_n() -> None:
     told = read_told(draw_overview(score({"ridge": 0.4375}))["overview.svg"])
     assert "0.4375 [0.3875, 0.4875], baseline 0" in told
     assert "4,137 rows of the split test" in told
-    assert "r2 of delta_mean [log1p(CP10k)]" in told
+    assert "R² of delta_mean [log1p(CP10k)]" in told
 
 
 def test_panels_tell_the_number_and_its_baseline() -> None:
@@ -201,7 +129,7 @@ def test_panels_tell_the_number_and_its_baseline() -> None:
         draw_points(make_points(MODELS), score({"ridge": 0.5, "forest": 0.25, "mean": 0.0}))["points.svg"]
     )
     titles = [text for text in told if "baseline" in text]
-    assert titles[:3] == ["r2 0.5, baseline 0", "r2 0.25, baseline 0", "r2 0, baseline 0"]
+    assert titles[:3] == ["R² 0.5, baseline 0", "R² 0.25, baseline 0", "R² 0, baseline 0"]
 
 
 def test_a_tie_is_told_as_a_tie() -> None:
@@ -251,6 +179,17 @@ def test_a_number_far_from_all_others_does_not_flatten_the_picture() -> None:
     told = read_told(draw_overview(score(values))["overview.svg"])
     assert "-1000 [-1000, -1000], baseline 0" in told
     assert not any(f"\N{MINUS SIGN}{number}" in told for number in (1000, 500))  # as an axis writes them
+
+
+def test_the_best_candidate_is_in_the_picture_however_near_the_others_are() -> None:
+    """A far baseline does not flatten the candidates; in the overview it is there all the same."""
+    dots = [Dot("", x, baseline=0.5) for x in (0.00188, 0.00201, 0.00204, 0.00204, 0.00206)]
+    left, right = find_limits(dots, baselines=False)
+    assert left < 0.00188
+    assert 0.00206 < right < 0.003
+    left, right = find_limits(dots)
+    assert left < 0.00188
+    assert right > 0.5
 
 
 def test_the_axis_of_a_wide_parameter_is_logarithmic_without_mathematics() -> None:
@@ -311,18 +250,3 @@ def test_groups_are_no_models_numbers() -> None:
     number = Scores(pl.concat([group, whole, group]), "r2").find("ridge")
     assert number is not None
     assert number.value == 0.5
-
-
-def test_pictures_are_whole() -> None:
-    """Every chunk of a picture has the checksum it should have."""
-    content = draw_overview(score({"ridge": 0.5}))["overview.png"]
-    at, kinds = 8, []
-    while at < len(content):
-        (length,) = struct.unpack(">I", content[at : at + 4])
-        kinds.append(content[at + 4 : at + 8])
-        (check,) = struct.unpack(">I", content[at + 8 + length : at + 12 + length])
-        assert check == zlib.crc32(content[at + 4 : at + 8 + length])
-        at += 12 + length
-    assert kinds[0] == b"IHDR"
-    assert kinds[-1] == b"IEND"
-    assert b"tIME" not in kinds

@@ -104,11 +104,16 @@ def test_every_way_can_be_validated(labels: Any, name: str) -> None:
 def test_workers_change_no_bit_of_a_fold(labels: Any) -> None:
     task = make_task(seed=3)
     forest = Model(name="m", estimator="random_forest", parameters={"n_estimators": 5})
-    for model in (forest, Model(name="m", estimator="logistic")):
-        here, there = validate(labels, model, task), validate(labels, model, task, WorkersSettings(count=2))
-        for one, other in zip(here, there, strict=True):
-            assert one.probabilities.tobytes() == other.probabilities.tobytes()
-            assert one.y_train_pred.tobytes() == other.y_train_pred.tobytes()
+    entries = {one.name: one for one in list_entries()}
+    found: list[list[Any]] = []
+    for settings in (HERE, WorkersSettings(count=2)):
+        with open_computing(settings, 4) as computing:
+            store: Any = Memory()
+            models = (forest, Model(name="m", estimator="logistic"))
+            held = [validate_folds(labels, one, entries[one.estimator], task, computing, store) for one in models]
+        told: list[Any] = held[0] + held[1]
+        found.append([(one.probabilities.tobytes(), one.y_train_pred.tobytes()) for one in told])
+    assert found[0] == found[1]
 
 
 def test_baselines_know_groups_and_nothing_else(numbers: Any) -> None:

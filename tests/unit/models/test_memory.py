@@ -116,6 +116,7 @@ def test_a_forest_grown_in_batches_is_that_of_one_fit_and_goes_on_where_it_was(
     moons: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "TREES_AT_ONCE", 4)
+    monkeypatch.setattr(memory, "SAVE_SECONDS", 0.0)
     model = Model(name="m", estimator="random_forest", parameters={"n_estimators": 11, "min_samples_leaf": 2})
     block = moons.gather()
     plain = RandomForestClassifier(11, min_samples_leaf=2, random_state=7).fit(block.x.toarray(), block.y)

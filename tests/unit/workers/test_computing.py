@@ -133,3 +133,44 @@ def test_a_scheduler_that_is_not_there_is_a_config_error() -> None:
     settings = WorkersSettings(scheduler="tcp://127.0.0.1:9", wait_s=1)
     with pytest.raises(ConfigError, match="no scheduler at"), open_computing(settings, 1):
         pass
+
+
+def slow_square(number: int) -> int:
+    time.sleep(0.05)
+    return number * number
+
+
+@pytest.mark.parametrize("settings", [HERE, TWO], ids=["here", "cluster"])
+def test_joblib_works_on_the_workers_while_the_block_runs(settings: WorkersSettings) -> None:
+    from joblib import Parallel
+    from joblib import delayed as later
+
+    with open_computing(settings, 4) as computing:
+        with computing.joblib():
+            found = Parallel(n_jobs=-1)(later(slow_square)(number) for number in range(6))
+            processes = set(Parallel(n_jobs=-1)(later(os.getpid)() for _ in range(4)))
+            with pytest.raises(ZeroDivisionError):
+                Parallel(n_jobs=-1)(later(divmod)(1, 0) for _ in range(2))
+        assert found == [0, 1, 4, 9, 16, 25]
+        assert (os.getpid() in processes) == (settings is HERE)
+        assert computing.compute(computing.defer(str.split, "a b", n_results=2)) == ["a", "b"]
+
+
+def test_joblib_does_not_wait_for_a_worker_that_is_lost() -> None:
+    from joblib import Parallel
+    from joblib import delayed as later
+
+    with open_computing(TWO, 2) as computing:
+        started = time.monotonic()
+        with computing.joblib(), pytest.raises(StoppedError, match="a worker was lost"):
+            Parallel(n_jobs=-1)(later(die_or_wait)(at) for at in range(4))
+        assert time.monotonic() - started < 20
+        # Whoever takes its place can be used.
+        with computing.joblib():
+            assert Parallel(n_jobs=-1)(later(abs)(-at) for at in range(4)) == [0, 1, 2, 3]
+
+
+def die_or_wait(at: int) -> None:
+    time.sleep(0.5)
+    if at == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
