@@ -11,6 +11,7 @@ from tahoe_engine.features.matrix import build_matrix
 from tahoe_engine.models.blocks import Block, Piece, require_finite, stack_blocks
 from tahoe_engine.models.columns import list_ids, open_features, plan_columns, select_columns
 from tahoe_engine.models.draws import choose_clusters, choose_rows
+from tahoe_engine.models.order import order_rows
 from tahoe_engine.models.reading import read_part
 from tahoe_engine.models.survey import ROW_CLUSTERS, encode_texts, has_value, name_clusters, survey_rows
 from tahoe_engine.schema import FOLD
@@ -192,7 +193,8 @@ class Material:
         Returns
         -------
         Block
-            In the order of the table. Rows of several splits are sorted by their number in the table, where features
+            In the order of the table; all training rows of a split in scikit-learn's way in the order of
+            ``train_test_split``. Rows of several splits are sorted by their number in the table, where features
             have it; else one split comes after the other, slice by slice.
 
         Raises
@@ -220,7 +222,10 @@ class Material:
                     block = replace(block, numbers=np.arange(first, last))
                 blocks.append(block if inside is None else block.take(inside - first))
             first = last
-        return stack_blocks(blocks, len(self.columns))
+        block = stack_blocks(blocks, len(self.columns))
+        if chosen is not None or tuple(splits) != ("train",):
+            return block
+        return order_rows(block, open_features(self.root, self.features, self.manifest).design.split)
 
     def find_clusters(self, rows: pl.DataFrame, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give the split's group of rows.

@@ -207,12 +207,13 @@ def test_the_same_call_again_does_nothing(numbers: Path) -> None:
 @pytest.mark.slow
 def test_two_workers_give_the_bytes_of_none(made: Path, ways: Path, numbers: Path, tmp_path: Path) -> None:
     for undisturbed, text, name, target in ((numbers, NUMBERS, "numbers", "height"), (ways, WAYS, "ways", "way")):
-        into = tmp_path / name / "my run"
+        into = tmp_path / name / "run"
         shutil.copytree(made, into)
         train(into, write_task(into.parent, text, name=name, target=target), workers=2)
         assert published(into) == published(undisturbed)
 
 
+@pytest.mark.slow
 def test_rows_in_other_parts_have_the_same_folds_and_nearly_the_same_ridge(tmp_path: Path, numbers: Path) -> None:
     into = make_run(tmp_path / "other", make_rows(), n_parts=5)
     train(into, write_task(tmp_path, NUMBERS, name="numbers"))
@@ -221,6 +222,7 @@ def test_rows_in_other_parts_have_the_same_folds_and_nearly_the_same_ridge(tmp_p
         np.testing.assert_allclose(one, other, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_of_random_targets_no_model_is_better_than_the_baseline(tmp_path: Path, seed: int) -> None:
     into = make_run(tmp_path, make_rows(400, seed=10 + seed, told=0.0))
@@ -249,9 +251,9 @@ def test_rows_of_another_table_are_predicted_as_those_of_the_run(numbers: Path, 
     make_rows().write_parquet(tmp_path / "new rows.parquet")
     into = tmp_path / "run"
     shutil.copytree(numbers, into)
-    te.predict_rows(into, numbers.parent / "numbers.toml", on=tmp_path / "new rows.parquet", workers=0)
-    (path,) = (into / "models/numbers/predictions/on").glob("*.parquet")
-    made = pl.read_parquet(path).filter(model="forest").sort("id")
+    told = te.predict_rows(into, numbers.parent / "numbers.toml", on=tmp_path / "new rows.parquet", workers=0).describe()
+    assert told["rows"] == 4 * 600
+    made = pl.read_parquet(into / told["tables"], glob=False, hive_partitioning=False).filter(model="forest").sort("id")
     both = pl.concat([predictions(into, "numbers", "forest", split) for split in ("train", "test")]).sort("id")
     assert made["id"].equals(both["id"])
     assert made["y_pred"].equals(both["y_pred"])
@@ -284,6 +286,7 @@ def test_a_task_about_a_target_that_is_not_there_is_refused(made: Path, tmp_path
         train(made, write_task(tmp_path, RANDOM, target="hight"))
 
 
+@pytest.mark.slow
 def test_a_changed_task_is_refused_until_it_is_begun_anew(made: Path, tmp_path: Path) -> None:
     into = tmp_path / "run"
     shutil.copytree(made, into)
