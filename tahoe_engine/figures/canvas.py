@@ -36,7 +36,7 @@ def load_matplotlib() -> Any:  # noqa: ANN401 - a module
     with _DRAWING:
         try:
             import matplotlib as mpl
-            import matplotlib.font_manager  # noqa: F401 - the typefaces are found once
+            import matplotlib.font_manager
         except ImportError:
             raise ConfigError(
                 "figures need matplotlib, which is not installed: pip install 'tahoe-engine[ml]'"

@@ -240,12 +240,7 @@ class Material:
         Returns
         -------
         numpy.ndarray of int64
-            Codes of `cluster_names`.
-
-        Raises
-        ------
-        BadDataError
-            If a group is not one of the split.
+            Codes of `cluster_names`; BadDataError if the split has no such group.
         """
         if not self.cluster_columns:
             return numbers % ROW_CLUSTERS
