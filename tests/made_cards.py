@@ -41,9 +41,9 @@ FACTS: dict[str, Any] = {
 }
 
 
-def make_tests(beats: dict[str, bool], *, n_groups: int = 24) -> pl.DataFrame:
+def make_tests(beats: dict[str, bool], *, n_groups: int = 24, p_least: float | None = 1e-4) -> pl.DataFrame:
     row = {"split": "test", "metric": "r2", "baseline": "mean", "difference": 0.5, "low": 0.25, "high": 0.75}
-    row |= {"n_groups": n_groups, "p_value": 0.001, "p_holm": 0.002}
+    row |= {"n_groups": n_groups, "p_value": 0.001, "p_holm": 0.002, "p_least": p_least}
     return make_frame(schema.TESTS, [row | {"model": model, "beats_baseline": won} for model, won in beats.items()])
 
 

@@ -127,7 +127,7 @@ def print_report(report: ModelsReport, *, as_json: bool) -> int:
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
     folds = "" if row["folds_mean"] is None else f"{_number(row['folds_mean'])} ± {_number(row['folds_sd'])}"
-    better = {True: "yes", False: "no", None: ""}[row["beats_baseline"]]
+    better = row.get("better") or ""
     interval = "" if row["low"] is None else f"{_number(row['low'])} … {_number(row['high'])}"
     return escape_controls(row["model"]), _number(row["value"]), interval, _number(row["baseline"]), folds, better
 

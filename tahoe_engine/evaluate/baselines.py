@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.evaluate.directions import METRICS, choose_primary
 from tahoe_engine.evaluate.metrics import list_judges
-from tahoe_engine.evaluate.pairs import adjust_holm, compute_p_value
+from tahoe_engine.evaluate.pairing import Pairing
+from tahoe_engine.evaluate.pairs import adjust_holm
 from tahoe_engine.evaluate.resample import bound_values, draw_resamples
 
 if TYPE_CHECKING:
@@ -24,15 +25,16 @@ if TYPE_CHECKING:
 
 # Metric of a task: what is shown, and the mean over rows or classes that is tested. What is not here is both.
 # A guess without knowledge must not be better than the baseline by construction: guessing each class now and then has a
-# higher macro F1 than the majority, and a constant has no calibration error.
+# higher macro F1 than the majority, a shuffled order of few rows a higher average precision than a constant, and a
+# constant has no calibration error. Matthews' correlation is above 0 where balanced accuracy is above that of a guess.
 TESTED_BY: Final = {
     "rmse": ("rmse", "mse"),
     "r2": ("r2", "mse"),
     **dict.fromkeys(("pearson", "spearman", "r2_clusters", "explained_of_ceiling"), ("mse", "mse")),
-    "f1_macro": ("balanced_accuracy", "balanced_accuracy"),
+    **dict.fromkeys(("f1_macro", "mcc"), ("balanced_accuracy", "balanced_accuracy")),
+    "average_precision": ("roc_auc", "roc_auc"),
     "ece": ("brier", "brier"),
 }
-AT_ONCE: Final = 512  # clusters that are left out in one call
 
 
 def add_baselines(metrics: pl.DataFrame, baselines: Sequence[str]) -> pl.DataFrame:
@@ -107,8 +109,9 @@ def test_models(  # noqa: PLR0913 -- what is tested, and how
     -------
     polars.DataFrame
         ``model``, ``metric``, ``baseline``, ``difference`` (positive where the model is better), ``low``, ``high``,
-        ``n_groups``, ``p_value``, ``p_holm``, ``beats_baseline``: as `tahoe_engine.schema.models.TESTS` has them, in
-        the order of the tallies. Empty without a baseline. No P value with fewer than two clusters.
+        ``n_groups``, ``p_value``, ``p_holm``, ``p_least`` (``p_holm`` that a model without a mistake would have),
+        ``beats_baseline``: as `tahoe_engine.schema.models.TESTS` has them, in the order of the tallies. Empty without a
+        baseline. No P value with fewer than two clusters.
 
     Raises
     ------
@@ -156,26 +159,61 @@ def test_models(  # noqa: PLR0913 -- what is tested, and how
         able = [name for name in baselines if name in known and not np.isnan(known[name][loss][0])]
         best = max(able, key=lambda name: loss_sign * known[name][loss][0], default=baselines[0])
         resamples = _resample(judges, shown, first.clusters.size, n_bootstrap, seed)
-        without = _leave_out(judges, loss, first.clusters.size)
-        sizes = first.cells.select(0).n.astype(np.float64)
+        pair = Pairing(judges, best, loss, first.cells.select(0).n.astype(np.float64), seed)
         for name in tested:
             if name not in known or best not in known or np.isnan(known[name][loss][0] - known[best][loss][0]):
                 rows.append((name, shown, best, None, None, None, first.clusters.size, None))
                 continue
             difference = sign * float(known[name][shown][0] - known[best][shown][0])
             low, high = bound_values(sign * (resamples[name] - resamples[best]))
-            of_loss = loss_sign * float(known[name][loss][0] - known[best][loss][0])
-            p_value = compute_p_value(of_loss, loss_sign * (without[name] - without[best]), sizes, seed=seed)
-            rows.append((name, shown, best, difference, low, high, first.clusters.size, p_value))
+            rows.append((name, shown, best, difference, low, high, first.clusters.size, pair.test(name)))
+        least = pair.test_perfect()
+    else:
+        least = None
     adjusted = adjust_holm([row[-1] for row in rows])
+    if least is not None:
+        least = min(1.0, least * sum(row[-1] is not None for row in rows))
     judged = [
-        (*row, p_holm, p_holm is not None and p_holm < alpha and row[4] is not None and row[4] > 0)
+        (
+            *row,
+            p_holm,
+            None if p_holm is None else least,
+            p_holm is not None and p_holm < alpha and row[4] is not None and row[4] > 0,
+        )
         for row, p_holm in zip(rows, adjusted, strict=True)
     ]
     numbers = {name: pl.Float64() for name in ("difference", "low", "high")}
     schema = {"model": pl.String(), "metric": pl.String(), "baseline": pl.String(), **numbers, "n_groups": pl.UInt64()}
-    schema |= {"p_value": pl.Float64(), "p_holm": pl.Float64(), "beats_baseline": pl.Boolean()}
+    schema |= dict.fromkeys(("p_value", "p_holm", "p_least"), pl.Float64()) | {"beats_baseline": pl.Boolean()}
     return pl.DataFrame(judged, schema=schema, orient="row")
+
+
+def tell_better(row: Mapping[str, Any], *, alpha: float = 0.05) -> str:
+    """Tell in words what a test came to.
+
+    Parameters
+    ----------
+    row : mapping
+        Of `test_models`.
+    alpha : float
+        Level of the tests.
+
+    Returns
+    -------
+    {"yes", "no", "cannot be told"}
+        The last where the model did better, and not even one without a mistake would have been found to be better.
+
+    Examples
+    --------
+    >>> tell_better({"beats_baseline": False, "difference": 0.2, "p_least": 0.1875})
+    'cannot be told'
+    >>> tell_better({"beats_baseline": False, "difference": 0.2, "p_least": 0.001})
+    'no'
+    """
+    if row["beats_baseline"]:
+        return "yes"
+    ahead = row["difference"] is not None and row["difference"] > 0
+    return "cannot be told" if ahead and (row["p_least"] is None or row["p_least"] >= alpha) else "no"
 
 
 def _find_judges(tallies: Mapping[str, Tally], wanted: tuple[str, str]) -> dict[str, Judge | None]:
@@ -202,21 +240,6 @@ def _resample(
 
     drawn: dict[str, list[Floats]] = {name: [np.empty(0)] for name in judges}
     for weights in draw_resamples(n_clusters, n_bootstrap if n_clusters > 1 else 0, seed):
-        for name, judge in judges.items():
-            if judge is not None:
-                drawn[name].append(judge.score(weights)[metric])
-    return {name: np.concatenate(values) for name, values in drawn.items()}
-
-
-def _leave_out(judges: Mapping[str, Judge | None], metric: str, n_clusters: int) -> dict[str, Floats]:
-    """Score each model without each of the clusters."""
-    import numpy as np
-
-    drawn: dict[str, list[Floats]] = {name: [np.empty(0)] for name in judges}
-    for low in range(0, n_clusters, AT_ONCE):
-        size = min(AT_ONCE, n_clusters - low)
-        weights = np.ones((size, n_clusters))
-        weights[np.arange(size), low + np.arange(size)] = 0.0
         for name, judge in judges.items():
             if judge is not None:
                 drawn[name].append(judge.score(weights)[metric])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tahoe_engine.evaluate.doubt import count_effective
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,7 +19,15 @@ CHANGES: Final = 9_999  # else so many at random
 AT_ONCE: Final = 2_000_000  # signs that are held
 
 
-def compute_p_value(difference: float, without: Floats, sizes: Floats, *, seed: int = 0) -> float | None:
+def compute_p_value(  # noqa: PLR0913 -- a difference with all that makes it uncertain
+    difference: float,
+    without: Floats,
+    sizes: Floats,
+    *,
+    seed: int = 0,
+    doubted: tuple[float, Floats] | None = None,
+    freedom: float = float("inf"),
+) -> float | None:
     """Test whether a difference of a metric is above 0.
 
     Parameters
@@ -30,6 +40,11 @@ def compute_p_value(difference: float, without: Floats, sizes: Floats, *, seed: 
         Rows of each cluster.
     seed : int
         Of the changes of signs.
+    doubted : tuple of float and ndarray, optional
+        Difference, and differences without each cluster, with the clusters of doubt (`tahoe_engine.evaluate.doubt`): by
+        these goes the first test.
+    freedom : float
+        Degrees of freedom that it has at most.
 
     Returns
     -------
@@ -45,7 +60,7 @@ def compute_p_value(difference: float, without: Floats, sizes: Floats, *, seed: 
     heterogeneity, Rev. Econ. Stat. 99 (2017) 698-709): a few large clusters are few. The second changes the signs of
     the pseudo-values: with four clusters no P value is below 1/16. Simulated levels at 0.05, of two models that are
     equally good: 0.01 to 0.05 with 8 clusters (4,000 pairs each), 0.02 to 0.06 with 30 (300 pairs each), of equal sizes
-    and of sizes that differ a hundredfold.
+    and of sizes that differ a hundredfold. LEVELS
 
     Examples
     --------
@@ -61,18 +76,42 @@ def compute_p_value(difference: float, without: Floats, sizes: Floats, *, seed: 
     count = without.size
     if count < 2 or np.isnan(difference) or np.isnan(without).any():  # noqa: PLR2004 -- two make a pair
         return None
-    centre = float(without.mean())
     pseudo = count * difference - (count - 1) * without
-    error = float(np.sqrt((count - 1) / count * ((without - centre) ** 2).sum()))
+    gain, left = doubted or (difference, without)
+    if np.isnan(gain) or np.isnan(left).any():
+        return None
+    error = float(np.sqrt((left.size - 1) / left.size * ((left - float(left.mean())) ** 2).sum()))
     if error > 0:
-        by_t = float(student.sf(difference / error, _count_effective(sizes) - 1.0))
+        by_t = float(student.sf(gain / error, min(freedom, max(count_effective(sizes) - 1.0, 1e-9))))
     else:  # all clusters say the same
-        by_t = 0.0 if difference > 0 else 1.0
+        by_t = 0.0 if gain > 0 else 1.0
     return max(by_t, _change_signs(pseudo, seed))
 
 
-def _count_effective(sizes: Floats) -> float:
-    return max(float(sizes.sum() ** 2 / (sizes**2).sum()), 1.0 + 1e-9)
+def count_needed(n_models: int, alpha: float = 0.05) -> int:
+    """Count the clusters below which no P value reaches the level.
+
+    Parameters
+    ----------
+    n_models : int
+        That are tested together.
+    alpha : float
+        Level of them all.
+
+    Returns
+    -------
+    int
+        The least number of clusters of which one change of signs, times the number of models, is below the level.
+
+    Examples
+    --------
+    >>> count_needed(1), count_needed(3), 3 / 2**5 < 0.05, 3 / 2**6 < 0.05
+    (5, 6, False, True)
+    """
+    count = 2
+    while max(n_models, 1) / 2**count >= alpha:
+        count += 1
+    return count
 
 
 def _change_signs(values: Floats, seed: int) -> float:

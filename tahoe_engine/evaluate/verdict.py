@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from tahoe_engine.evaluate.directions import Metric, find_metric, is_better
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import polars as pl
 
 NO_BETTER: Final = "no better than the baseline"
+NOT_TOLD: Final = "cannot be told"
+DISAGREE: Final = "test and folds disagree"
 UNDERFITTED: Final = "underfitted"
 OVERFITTED: Final = "overfitted"
 FITS: Final = "fits"
@@ -19,7 +23,7 @@ CEILING: Final = 0.5  # of what the strata leave to be learned: who has as much 
 
 
 def judge_fit(
-    metrics: pl.DataFrame, baseline: float | None, metric: str, *, beats: bool | None = None
+    metrics: pl.DataFrame, baseline: float | None, metric: str, *, beats: bool | None = None, able: bool = True
 ) -> tuple[str, str]:
     """Judge how a model fits.
 
@@ -35,11 +39,14 @@ def judge_fit(
     beats : bool, optional
         What the test over all models said (`test_models`); where it is not given, whether the interval of the test rows
         lies beyond the baseline.
+    able : bool
+        Whether that test could have found a model without a mistake to be better.
 
     Returns
     -------
     verdict : str
-        The first that holds of "no better than the baseline", "overfitted", "underfitted" and "fits".
+        The first that holds of "cannot be told", "no better than the baseline", "test and folds disagree",
+        "overfitted", "underfitted" and "fits".
     evidence : str
         A sentence with the numbers: training, cross-validation, test with its interval, baseline, gap.
 
@@ -53,7 +60,10 @@ def judge_fit(
     A *skill* is the share of the way from the baseline of the same split to a model without a mistake: 0 as the
     baseline, 1 perfect (for R² beside the mean it is R² itself, and ``rmse`` is judged by its square).
 
+    * **cannot be told**: nothing is known of test rows; or it is better there, and so few groups (or rows of a class)
+      were tested that not even a model without a mistake could be found to be better.
     * **no better than the baseline**: it is not better on the test rows, or not beyond its interval.
+    * **test and folds disagree**: it is better on the test rows, and on average over the folds it is not.
     * **overfitted**: the skill on training rows is more than 0.1 above that on test rows, and the training value lies
       outside the interval of the test rows.
     * **underfitted**: the skill on training rows is below 0.1, unless R² of the test rows is at least half of the
@@ -75,7 +85,7 @@ def judge_fit(
     folds = [row["value"] for split, row in rows.items() if split.startswith("cv-")]
     train, test = rows.get("train"), rows.get("test")
     if test is None:
-        return NO_BETTER, f"{measure.title} is not defined on the test rows, so that nothing can be said for the model."
+        return NOT_TOLD, f"{measure.title} is not known of test rows, so that nothing can be said for the model."
     other = baseline if baseline is not None else test.get("baseline")
     of_train = train.get("baseline") if train else None
     skill = _measure_skill(measure, test["value"], other)
@@ -91,9 +101,16 @@ def judge_fit(
     ceilings = [row["value"] for row in known if row["metric"] == "explained_of_ceiling" and row["split"] == "test"]
     if ceilings:
         evidence += f"; {ceilings[0]:.1%} of the ceiling"
+    in_folds = _compare_folds(metric, rows, other)
+    if in_folds is not None and other is not None and in_folds != is_better(metric, test["value"], other):
+        evidence += f"; over the folds it is {'' if in_folds else 'not '}better than the baseline of the folds"
     evidence += "."
     if other is not None and not _is_beyond(metric, test, other, beats=beats):
+        if not able and is_better(metric, test["value"], other):
+            return NOT_TOLD, f"{evidence} A model without a mistake could not be found to be better here."
         return NO_BETTER, evidence
+    if other is not None and in_folds is False:
+        return DISAGREE, evidence
     if gap is not None and train is not None and gap > GAP and _is_outside(train["value"], test):
         return OVERFITTED, evidence
     if train_skill is not None and train_skill < POOR and not (ceilings and ceilings[0] >= CEILING):
@@ -115,6 +132,16 @@ def _is_beyond(metric: str, test: dict[str, Any], baseline: float, *, beats: boo
         return bool(beats) and is_better(metric, test["value"], baseline)
     nearest = test["low"] if find_metric(metric).larger else test["high"]
     return nearest is not None and is_better(metric, nearest, baseline)
+
+
+def _compare_folds(metric: str, rows: Mapping[str, dict[str, Any]], baseline: float | None) -> bool | None:
+    """Tell whether the mean over the folds is better than that of their baselines; None where there are none."""
+    folds = [row for split, row in rows.items() if split.startswith("cv-")]
+    others = [row.get("baseline") if row.get("baseline") is not None else baseline for row in folds]
+    known = [other for other in others if other is not None]
+    if not folds or len(known) < len(folds):
+        return None
+    return is_better(metric, sum(row["value"] for row in folds) / len(folds), sum(known) / len(folds))
 
 
 def _is_outside(value: float, test: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tahoe_engine.evaluate.baselines import add_baselines, test_models
+from tahoe_engine.evaluate.baselines import add_baselines, tell_better, test_models
 from tahoe_engine.evaluate.metrics import compute_metrics
 from tahoe_engine.evaluate.tables import (
     tabulate_calibration,
@@ -155,9 +155,11 @@ class Collected:
             tested = test_models(own, named, metric=primary, n_bootstrap=plan.task.bootstrap, seed=plan.task.seed)
             self._frames["tests"].append(_shape(tested.with_columns(pl.lit(judged_on).alias(SPLIT)), TABLES["tests"]))
         tests = pl.concat(self._frames["tests"])
-        beats = dict(zip(tests[MODEL], tests["beats_baseline"], strict=True))
+        told = {row[MODEL]: (row["beats_baseline"], tell_better(row) != "cannot be told") for row in tests.to_dicts()}
         for label in models:
-            verdict, evidence = judge_fit(metrics.filter(pl.col(MODEL) == label), None, primary, beats=beats.get(label))
+            beats, able = told.get(label, (None, True))
+            mine = metrics.filter(pl.col(MODEL) == label)
+            verdict, evidence = judge_fit(mine, None, primary, beats=beats, able=able)
             rows = pl.DataFrame({"verdict": [verdict], "evidence": [evidence]})
             self.add("verdicts", label, rows)
         self._frames["comparison"] = [_compare(plan, metrics, seconds)]

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tahoe_engine.evaluate.baselines import tell_better
+from tahoe_engine.evaluate.pairs import count_needed
+from tahoe_engine.evaluate.verdict import NOT_TOLD
 from tahoe_engine.models.markdown import escape_text, format_spread, format_value, quote_name, quote_names
 from tahoe_engine.schema import MODEL, SPLIT
 
@@ -110,10 +113,36 @@ class Findings:
             f"{quote_name(tests['metric'][0])} on {quote_name(self.scores.split)}, one-sided, paired over "
             f"{self.n_groups():,} groups, Holm over {tests.height} models"
         )
+        words = [tell_better(row) for row in tests.iter_rows(named=True)]
+        unknown = words.count(NOT_TOLD)
+        if not winners and unknown:
+            rest = f" The other {len(words) - unknown} did worse there." if unknown < len(words) else ""
+            return (
+                f"**Whether {unknown} of {len(words)} models {'is' if unknown == 1 else 'are'} better than the best baseline "
+                f"cannot be told** ({how}). {self.tell_least()}{rest}"
+            )
         if not winners:
             return f"**No model is better than the best baseline** ({how}): nothing was learnt that holds there."
-        told = f"{len(winners)} of {tests.height} models are better than the best baseline"
-        return f"{told} ({how}): {quote_names(winners)}."
+        better = f"{len(winners)} of {tests.height} models are better than the best baseline"
+        return f"{better} ({how}): {quote_names(winners)}."
+
+    def tell_least(self) -> str:
+        """Say how small a P value could have been, and how many groups it takes; nothing where nothing was tested."""
+        tests = self.tests
+        if tests is None:
+            return ""
+        return describe_least(tests)
+
+    def tell_stand_in(self) -> str:
+        """Say that another metric is tested than the one models are judged by; else nothing."""
+        tested = "" if self.tests is None else self.tests["metric"][0]
+        if not tested or tested == self.scores.metric:
+            return ""
+        return (
+            f"Models are judged by {quote_name(self.scores.metric)} and tested by {quote_name(tested)}: by the first a "
+            "guess without knowledge may be better than the baseline, or it is no mean over rows. The interval of the "
+            "difference, too, is of what is tested."
+        )
 
     def tell_disagreement(self, model: str) -> str:
         """Say where a model is better than the baseline on the split, and not over the folds; else nothing."""
@@ -143,6 +172,37 @@ class Findings:
         told = f"{quote_name(best[MODEL])}, {quote_name(self.scores.metric)} {format_spread(best['mean'], best['sd'])}"
         baseline = format_value(best["baseline"])
         return f"Best over {best['folds']} folds: {told}; the best that looks at no feature: {baseline}."
+
+
+def describe_least(tests: pl.DataFrame) -> str:
+    """Say how small a P value could have been, and how many groups it takes.
+
+    Parameters
+    ----------
+    tests : polars.DataFrame
+        As `tahoe_engine.schema.models.TESTS` has them, one at least.
+
+    Returns
+    -------
+    str
+        Sentences.
+    """
+    # Models of several targets are corrected apart, and have baselines of their own.
+    n_models, n_groups = max(tests["baseline"].value_counts()["count"].to_list()), max(tests["n_groups"].to_list())
+    needed, least = count_needed(n_models), tests["p_least"].max()
+    if not isinstance(least, float):
+        return f"With {_count(n_groups, 'group')} nothing can be tested; it takes at least {needed} groups for {_count(n_models, 'model')}."
+    said = (
+        f"With {_count(n_groups, 'group')} even a model without a mistake would have a P value of {format_value(least)}"
+        f" (Holm, {_count(n_models, 'model')}), and less than 0.05 is asked for"
+    )
+    if n_groups < needed:
+        return f"{said}: it takes at least {needed} groups."
+    return f"{said}: most rows, or all rows of a class, are in too few of them."
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def show_figure(found: Findings, stem: str, alt: str, table: str = "") -> list[str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from tahoe_engine.evaluate.baselines import tell_better
+from tahoe_engine.evaluate.verdict import DISAGREE, NOT_TOLD
 from tahoe_engine.figures import Scores, draw_figures
 from tahoe_engine.models.cards import make_card
+from tahoe_engine.models.findings import describe_least
 from tahoe_engine.models.page import write_page
 from tahoe_engine.run import encode_frame, publish_stage
 from tahoe_engine.run.manifest import encode_manifest
@@ -108,6 +111,7 @@ def list_models(launch: Launch, judged: Judged) -> list[dict[str, Any]]:
                 "folds_mean": fold.get("mean"),
                 "folds_sd": fold.get("sd"),
                 "beats_baseline": test.get("beats_baseline"),
+                "better": tell_better(test) if test else None,
             }
         )
     return told
@@ -158,9 +162,41 @@ def list_notes(launch: Launch, judged: Judged, models: list[dict[str, Any]]) -> 
     leaks = plan.list_leaks()
     if leaks:
         notes.append(f"the features leak ({len(leaks)} findings were allowed): no number here is a measure of skill")
-    tested = [row for row in models if row["beats_baseline"] is not None]
-    if tested and not any(row["beats_baseline"] for row in tested):
+    return notes + list_test_notes(judged)
+
+
+def list_test_notes(judged: Judged) -> list[str]:
+    """Tell what the tests against the baseline came to, where it is not what a user would wish for.
+
+    Parameters
+    ----------
+    judged : Judged
+        The tables.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+    """
+    tests = judged.tables.get("tests")
+    if tests is None or not tests.height:
+        return []
+    notes = []
+    words = [tell_better(row) for row in tests.iter_rows(named=True)]
+    if NOT_TOLD in words:
+        how_many = f"of {words.count(NOT_TOLD)} of {len(words)} models"
+        notes.append(
+            f"{how_many} it cannot be told whether they are better than the baseline on {judged.judged_on}: "
+            f"{describe_least(tests)}"
+        )
+    elif "yes" not in words:
         notes.append(f"no model is better than the baseline on {judged.judged_on} (one-sided, Holm)")
+    if tests["metric"][0] != judged.metric:
+        notes.append(f"judged by {judged.metric}, tested against the baseline by {tests['metric'][0]}")
+    verdicts = judged.tables.get("verdicts")
+    doubtful = [] if verdicts is None else verdicts.filter(verdicts["verdict"] == DISAGREE)[MODEL].to_list()
+    if doubtful:
+        notes.append(f"better than the baseline on {judged.judged_on}, and not over the folds: {', '.join(doubtful)}")
     return notes
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from tahoe_engine.evaluate.baselines import tell_better
 from tahoe_engine.models.findings import show_figure
 from tahoe_engine.models.markdown import (
     escape_text,
@@ -25,6 +26,15 @@ MODELS: Final = 60  # lines of a table; the rest is in its file
 TOLD: Final = 12  # models in the words for a figure
 OTHERS: Final = 8  # models whose other metrics are told
 ENDS: Final = 3  # best and worst groups
+EXPLAINED: Final = (
+    (
+        {"eta_squared", "eta_squared_adjusted", "explained_of_ceiling"},
+        "The ceiling (`eta_squared`, and `eta_squared_adjusted` without its bias) is the most of R² that a function of "
+        "drug, dose, line and plate alone could reach on these rows. Features measured on the cell itself know more, and "
+        "may pass it: `explained_of_ceiling` is above 1 then. That is not given where the interval of the ceiling "
+        "reaches 0.",
+    ),
+)
 
 
 def tell_results(found: Findings) -> list[str]:
@@ -101,7 +111,15 @@ def tell_others(found: Findings) -> list[str]:
     if not rows:
         return []
     table = write_table(("model", "metric", " value [95 % interval]", " baseline", " n"), rows)
-    return ["### Other metrics", "", *table, *_tell_rest(len(found.order) - len(found.baselines), OTHERS, "metrics")]
+    told = {metric for _, _, metric in found.scores.numbers}
+    notes = [line for metrics, line in EXPLAINED for line in (line, "") if metrics & told]
+    return [
+        "### Other metrics",
+        "",
+        *table,
+        *notes,
+        *_tell_rest(len(found.order) - len(found.baselines), OTHERS, "metrics"),
+    ]
 
 
 def tell_tests(found: Findings) -> list[str]:
@@ -109,6 +127,8 @@ def tell_tests(found: Findings) -> list[str]:
     lines = ["## Does anything beat the baseline?", "", found.tell_winners(), ""]
     if found.tests is None:
         return lines
+    stand_in = found.tell_stand_in()
+    lines += [stand_in, ""] if stand_in else []
     rows = [
         (
             quote_name(row[MODEL]),
@@ -116,12 +136,13 @@ def tell_tests(found: Findings) -> list[str]:
             format_interval(row["difference"], row["low"], row["high"]),
             format_value(row["p_value"]),
             format_value(row["p_holm"]),
-            "yes" if row["beats_baseline"] else "no",
+            tell_better(row),
         )
         for _, mine in found.sort(found.tests)[:MODELS]
         for row in mine.iter_rows(named=True)
     ]
-    header = ("model", "baseline", " better by [95 % interval]", " p", " p, Holm", "better?")
+    by = f" better by ({quote_name(found.tests['metric'][0])}) [95 % interval]"
+    header = ("model", "baseline", by, " p", " p, Holm", "better?")
     return lines + write_table(header, rows) + _tell_rest(found.tests.height, MODELS, "tests")
 
 
@@ -208,7 +229,7 @@ def _tell_test(model: str, tests: Mapping[str, Mapping[str, Any]], found: Findin
     if model in found.baselines:
         return "is a baseline"
     row = tests.get(model)
-    return "not tested" if row is None else "yes" if row["beats_baseline"] else "no"
+    return "not tested" if row is None else tell_better(row)
 
 
 def _tell_rest(n: int, most: int, table: str) -> list[str]:

@@ -110,7 +110,7 @@ def report_features(asked: argparse.Namespace, place: Path) -> None:
 
 def report_honesty(asked: argparse.Namespace, place: Path) -> None:
     """Noise, on which nothing may be better than the baseline."""
-    sizes = {"seeds": 1, "rows": 400} if asked.smoke else {"seeds": 20, "rows": 1500}
+    sizes = {"seeds": 1, "rows": 400} if asked.smoke else {"seeds": 20, "rows": 600}
     write_report(asked.results, "honesty", sizes, try_random_targets(place, **sizes))
 
 
