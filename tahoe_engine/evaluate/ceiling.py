@@ -58,12 +58,14 @@ class CeilingJudge:
     def _score(self, weights: Floats) -> dict[str, Floats]:
         import numpy as np
 
-        n, a, aa = (self._weigh(values, weights) for values in (self.n, self.a, self.aa))  # strata by resamples
+        places, at = np.unique(self.at, return_inverse=True)  # a group has few of all clusters
+        mine = np.ascontiguousarray(weights[:, places].T)
+        n, a, aa = (self._weigh(values, at, mine) for values in (self.n, self.a, self.aa))  # strata by resamples
         rows, squares = n.sum(axis=0), aa.sum(axis=0)
         within = (aa - np.where(n > 0, a**2 / np.where(n > 0, n, 1.0), 0.0)).sum(axis=0)
         total = squares - divide(a.sum(axis=0) ** 2, rows)
         # A stratum that is drawn twice with its cluster is two strata: else rows drawn twice would look like agreement.
-        spare = rows - (n / self._weigh(self.n, np.ones((1, weights.shape[1])))).sum(axis=0)
+        spare = rows - (n / self._weigh(self.n, at, np.ones((places.size, 1)))).sum(axis=0)
         left = divide(within, total, NOTHING * squares)
         adjusted = 1.0 - left * divide(rows - 1.0, spare)
         return {
@@ -72,13 +74,12 @@ class CeilingJudge:
             "explained_of_ceiling": divide(self.model.score(weights)["r2"], adjusted, NOTHING),
         }
 
-    def _weigh(self, values: Floats, weights: Floats) -> Floats:
+    def _weigh(self, values: Floats, at: NDArray[np.int64], weights: Floats) -> Floats:
         import numpy as np
         from scipy.sparse import csr_array
 
-        shape = (int(self.strata.max()) + 1, weights.shape[1])
-        matrix: Any = csr_array((values, (self.strata, self.at)), shape=shape)
-        weighed: Floats = np.asarray(matrix @ np.ascontiguousarray(weights.T))
+        matrix: Any = csr_array((values, (self.strata, at)), shape=(int(self.strata.max()) + 1, len(weights)))
+        weighed: Floats = np.asarray(matrix @ weights)
         return weighed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.evaluate.ceiling import judge_ceiling
@@ -26,8 +26,14 @@ FEWEST_RANKED: Final = 50  # rows of the sample that a group must have for rank 
 GROUP_BINS: Final = 16  # of the scores of a group: there may be hundreds of groups
 
 
-def compute_metrics(
-    tally: Tally, *, classes: Sequence[str] = (), n_bootstrap: int = 1000, seed: int = 0, only: Sequence[str] = ()
+def compute_metrics(  # noqa: PLR0913 -- what is computed, and how
+    tally: Tally,
+    *,
+    classes: Sequence[str] = (),
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    only: Sequence[str] = (),
+    bound_groups: bool = True,
 ) -> pl.DataFrame:
     """Compute the metrics of a split.
 
@@ -43,6 +49,8 @@ def compute_metrics(
         Of the resamples: models of one split with the same seed are resampled alike.
     only : sequence of str
         Metrics that are wanted; empty: all that the tally can give.
+    bound_groups : bool
+        Whether groups have intervals.
 
     Returns
     -------
@@ -62,7 +70,9 @@ def compute_metrics(
     Davison and D. V. Hinkley, Bootstrap methods and their application, Cambridge 1997, §3.8); null with fewer than two.
     With few clusters they are too narrow. A group is resampled with the clusters it has in the resample of all.
     Definitions are those of scikit-learn; where it warns and gives 0 for what is not defined, the value is null or left
-    out of a mean (see the judges). Rank metrics of a group are given if the sample has 50 rows of it.
+    out of a mean (see the judges). Rank metrics of a group are given if the sample has 50 rows of it, and without an
+    interval: there may be hundreds of groups. ``explained_of_ceiling`` is null where the interval of the ceiling
+    reaches 0: a share of what may be nothing says nothing.
 
     Examples
     --------
@@ -90,14 +100,13 @@ def compute_metrics(
     drawn: list[list[dict[str, NDArray[np.float64]]]] = [[] for _ in judges]
     if clusters.size > 1:
         for weights in draw_resamples(clusters.size, n_bootstrap, seed):
-            for (_, judge), scores in zip(judges, drawn, strict=True):
-                if judge.n_clusters > 1:
+            for (segment, judge), scores in zip(judges, drawn, strict=True):
+                bounded = segment == 0 or (bound_groups and not any(find_metric(name).ranked for name in judge.names))
+                if judge.n_clusters > 1 and bounded:
                     scores.append(judge.score(weights))
     rows = []
     for (segment, judge), values, resamples in zip(judges, whole, drawn, strict=True):
         for name in judge.names:
-            if only and name not in only:
-                continue
             value = float(values[name][0])
             low, high = bound_values(np.concatenate([scores[name] for scores in resamples] or [np.empty(0)]))
             known = not np.isnan(value)
@@ -105,9 +114,12 @@ def compute_metrics(
             rows.append(
                 (group, name, value if known else None, *((low, high) if known else (None, None)), judge.n_rows)
             )
+    unsure = _find_unsure(rows, bound_groups=bound_groups) if n_bootstrap else set()
+    rows = [(*row[:2], None, None, None, row[5]) if row[:2] in unsure else row for row in rows]
     order = {name: place for place, name in enumerate(list_metrics(tally.kind))}
     places = {segment or None: place for place, segment in enumerate(tally.segments)}
     rows.sort(key=lambda row: (places[row[0]], order[row[1]]))
+    rows = [row for row in rows if not only or row[1] in only]
     schema = {
         "group": pl.String(),
         "metric": pl.String(),
@@ -115,6 +127,12 @@ def compute_metrics(
         "n": pl.UInt64(),
     }
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _find_unsure(rows: Sequence[tuple[Any, ...]], *, bound_groups: bool) -> set[tuple[str | None, str]]:
+    """Find the groups whose ceiling is within its own noise: what of it is explained."""
+    ceilings = [row for row in rows if row[1] == "eta_squared_adjusted" and (bound_groups or row[0] is None)]
+    return {(row[0], "explained_of_ceiling") for row in ceilings if row[3] is None or row[3] <= 0}
 
 
 def list_judges(tally: Tally, clusters: NDArray[np.int64], segment: int, wanted: Sequence[str]) -> list[Judge]:

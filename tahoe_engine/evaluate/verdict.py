@@ -105,17 +105,28 @@ def judge_fit(
     if in_folds is not None and other is not None and in_folds != is_better(metric, test["value"], other):
         evidence += f"; over the folds it is {'' if in_folds else 'not '}better than the baseline of the folds"
     evidence += "."
+    if other is not None and not able and not beats and is_better(metric, test["value"], other):
+        return NOT_TOLD, f"{evidence} Not even a model without a mistake could be found to be better here."
     if other is not None and not _is_beyond(metric, test, other, beats=beats):
-        if not able and is_better(metric, test["value"], other):
-            return NOT_TOLD, f"{evidence} A model without a mistake could not be found to be better here."
         return NO_BETTER, evidence
     if other is not None and in_folds is False:
         return DISAGREE, evidence
+    return _judge_gap(gap, train, train_skill, test, ceilings), evidence
+
+
+def _judge_gap(
+    gap: float | None,
+    train: dict[str, Any] | None,
+    train_skill: float | None,
+    test: dict[str, Any],
+    ceilings: list[float],
+) -> str:
+    """Judge a model that is better than the baseline by how far training rows are ahead."""
     if gap is not None and train is not None and gap > GAP and _is_outside(train["value"], test):
-        return OVERFITTED, evidence
+        return OVERFITTED
     if train_skill is not None and train_skill < POOR and not (ceilings and ceilings[0] >= CEILING):
-        return UNDERFITTED, evidence
-    return FITS, evidence
+        return UNDERFITTED
+    return FITS
 
 
 def _measure_skill(measure: Metric, value: float, baseline: float | None) -> float | None:

@@ -22,7 +22,21 @@ BITS: Final = 12  # of a hash that are counted first: 4,096 bins a stratum
 MANY_STRATA: Final = 2_000  # of which counts are held at once, 64 MiB
 MANY_GROUPS: Final = 5_000_000
 OWN_COLUMNS: Final = frozenset(
-    {SPLIT, FOLD, ROW_KEY, ROW_NUMBER, "control", "rows", "row", "hash", "n_rows", "test", "validation"}
+    {
+        SPLIT,
+        FOLD,
+        ROW_KEY,
+        ROW_NUMBER,
+        "control",
+        "rows",
+        "row",
+        "hash",
+        "n_rows",
+        "test",
+        "validation",
+        "folds",
+        "first",
+    }
 )
 
 Stratum = tuple[str | None, ...]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.features.keycounts import KeyCounts, Stratum, Window
-from tahoe_engine.features.split import Split, hash_groups, permute_places
+from tahoe_engine.features.places import permute_places
+from tahoe_engine.features.split import Split, hash_groups
 from tahoe_engine.schema import FOLD, SPLIT, TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def decide_split(rule: SplitRule, counts: KeyCounts, refine: Any) -> Split:  # n
     -------
     Split
         Groups: those of the smallest hashes are tested, round(test·n) of them and one at least, the next validate.
-        Only which groups there are counts, not how large they are. Rows: of each stratum those of the smallest hashes.
+        Only which groups there are counts, not how large they are. Rows: of each stratum those of the smallest hashes;
+        where there are strata, the training rows of each are shared out among the folds, too.
 
     Raises
     ------
@@ -105,8 +107,13 @@ def _decide_rows(rule: SplitRule, counts: KeyCounts, refine: Any) -> Split:  # n
         n_validation = _count_share(rule.validation, total, least=0)
         n_trains += total - n_test - n_validation
         before = np.concatenate([[0], np.cumsum(bins)])
-        for name, n in (("test", n_test), ("validation", n_test + n_validation)):
-            if n and (name == "test" or n_validation):
+        held = n_test + n_validation
+        wanted = {"test": n_test, "validation": held if n_validation else 0}
+        if rule.stratify and rule.folds:
+            for fold in range(1, rule.folds):
+                wanted[f"fold-{fold}"] = held + (total - held) * fold // rule.folds
+        for name, n in wanted.items():
+            if n:
                 place = int(np.searchsorted(before, n, side="left")) - 1
                 ends[stratum, name] = Window(stratum, place), n - int(before[place])
     if counts.n_rows and not n_trains:
@@ -117,19 +124,19 @@ def _decide_rows(rule: SplitRule, counts: KeyCounts, refine: Any) -> Split:  # n
         raise ConfigError(f"{counts.n_rows} rows are too few to test on; raise split.test")
     schema: dict[str, Any] = dict.fromkeys(rule.stratify, pl.String)
     schema |= {"n_rows": pl.UInt64, "test": pl.UInt64, "validation": pl.UInt64}
-    table = pl.DataFrame(
-        [
-            (
-                *stratum,
-                int(counts.bins[stratum].sum()),
-                limits.get((stratum, "test")),
-                limits.get((stratum, "validation")),
-            )
-            for stratum in strata
-        ],
-        schema=schema,
-        orient="row",
-    )
+    rows = [
+        (
+            *stratum,
+            int(counts.bins[stratum].sum()),
+            limits.get((stratum, "test")),
+            limits.get((stratum, "validation")),
+        )
+        for stratum in strata
+    ]
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    if rule.stratify and rule.folds:
+        folds = [[limits.get((stratum, f"fold-{fold}"), 0) for fold in range(1, rule.folds)] for stratum in strata]
+        table = table.with_columns(pl.Series("folds", folds, dtype=pl.List(pl.UInt64)))
     alone = [stratum for stratum in strata if (stratum, "test") not in ends]
     warnings = (f"{len(alone)} strata have too few rows to be tested, first {alone[0]}",) if alone and rule.test else ()
     return Split(rule, strata=table, n_rows=counts.n_rows, keys=counts.keys, warnings=warnings)

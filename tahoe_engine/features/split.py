@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from tahoe_engine.errors import ConfigError, StageError
+from tahoe_engine.errors import StageError
 from tahoe_engine.features.keys import hash_texts, mix
+from tahoe_engine.features.places import permute_places
 from tahoe_engine.features.recipe import SplitRule
 from tahoe_engine.run.manifest import digest_of
 from tahoe_engine.schema import FOLD, ROW_KEY, ROW_NUMBER, SPLIT, TEST, TRAIN, VALIDATION
@@ -34,7 +34,8 @@ class Split:
         By group: a column a key of the rule, ``split`` and ``fold``.
     strata : polars.DataFrame, optional
         Where rows are shared out: a column a key, ``n_rows``, and ``test`` and ``validation``, the largest hashes that
-        are tested and validated (null for none).
+        are tested and validated (null for none), and ``folds``, the largest of each fold but the last, where both are
+        asked for.
     n_rows : int
         Rows that were shared out.
     keys : int
@@ -132,6 +133,8 @@ class Split:
             of_groups = {**types, SPLIT: pl.UInt8, FOLD: pl.UInt8}
             of_rows = {**types, "n_rows": pl.UInt64, "test": pl.UInt64, "validation": pl.UInt64}
             groups, strata = told["groups"], told["strata"]
+            if strata is not None and "folds" in strata:
+                of_rows["folds"] = pl.List(pl.UInt64)
             split = cls(
                 rule,
                 None if groups is None else pl.DataFrame(groups, schema=of_groups),
@@ -186,72 +189,6 @@ def hash_groups(groups: pl.DataFrame, by: tuple[str, ...], seed: int) -> NDArray
     return hash_texts([groups[name] for name in by], seed)
 
 
-@lru_cache(maxsize=1)  # asked for once a slice
-def permute_places(rule: SplitRule, n_rows: int) -> NDArray[np.uint8]:
-    """Share out places as scikit-learn does.
-
-    Parameters
-    ----------
-    rule : SplitRule
-        With shares and seed.
-    n_rows : int
-        How many there are.
-
-    Returns
-    -------
-    ndarray of uint8
-        Split of each place.
-
-    Raises
-    ------
-    ConfigError
-        If nothing is left to train on, or there are more than 20 million rows.
-
-    Notes
-    -----
-    ``train_test_split(test_size=test, random_state=seed)`` tests the first ceil(test·n) of
-    ``RandomState(seed).permutation(n)``. With a validation share, the next ceil(validation·n) validate.
-    """
-    import numpy as np
-
-    most = 20_000_000
-    if n_rows > most:
-        raise ConfigError(f'a split by the order of rows is for up to {most:,} rows; use method = "hash"')
-    order = np.random.RandomState(rule.seed).permutation(n_rows)
-    n_test, n_validation = (int(np.ceil(share * n_rows)) for share in (rule.test, rule.validation))
-    if n_rows - n_test - n_validation < 1:
-        raise ConfigError(f"{n_rows} rows are too few to be split; lower split.test")
-    places = np.zeros(n_rows, np.uint8)
-    places[order[:n_test]] = TEST
-    places[order[n_test : n_test + n_validation]] = VALIDATION
-    places.setflags(write=False)
-    return places
-
-
-def list_places(rule: SplitRule, n_rows: int, split: int) -> NDArray[np.int64]:
-    """List the rows of a split in the order in which scikit-learn gives them.
-
-    Parameters
-    ----------
-    rule : SplitRule
-        Of the method ``sklearn``.
-    n_rows : int
-        Rows that were split.
-    split : int
-        Which.
-
-    Returns
-    -------
-    ndarray of int64
-        Numbers of rows. Whoever draws rows by their place, as a forest does, needs this order to draw the same.
-    """
-    import numpy as np
-
-    order = np.random.RandomState(rule.seed).permutation(n_rows)
-    chosen: NDArray[np.int64] = order[permute_places(rule, n_rows)[order] == split]
-    return chosen
-
-
 def _require_whole(split: Split) -> None:
     rule, groups = split.rule, split.groups
     if (groups is None) == bool(rule.by) or (split.strata is None) == (not rule.by and rule.method == "hash"):
@@ -278,6 +215,9 @@ def _assign_rows(strata: pl.DataFrame, frame: pl.DataFrame, rule: SplitRule, *, 
     names = list(rule.stratify)
     hashes = pl.Series("hash", hash_rows(frame, rule.seed), dtype=pl.UInt64)
     if names:
+        if "folds" in strata.columns:
+            first = hash_groups(strata, rule.stratify, rule.seed) % np.uint64(rule.folds)
+            strata = strata.with_columns(pl.Series("first", first, dtype=pl.UInt64))
         keys = frame.select(pl.col(name).cast(pl.String) for name in names)
         limits = keys.join(strata, on=names, how="left", nulls_equal=True, maintain_order="left")
         if known and limits["n_rows"].null_count():
@@ -295,7 +235,21 @@ def _assign_rows(strata: pl.DataFrame, frame: pl.DataFrame, rule: SplitRule, *, 
         .then(pl.lit(VALIDATION, pl.UInt8))
         .otherwise(pl.lit(TRAIN, pl.UInt8))
     )
-    return _add_folds(placed.select(split.alias(SPLIT)), frame, rule)
+    assigned = placed.select(split.alias(SPLIT))
+    if "folds" in limits.columns:
+        return _share_folds(assigned, limits, hashes, rule.folds)
+    return _add_folds(assigned, frame, rule)
+
+
+def _share_folds(split: pl.DataFrame, limits: pl.DataFrame, hashes: pl.Series, folds: int) -> pl.DataFrame:
+    """Give the training rows of each stratum a fold each: by how many ends their hashes are beyond."""
+    import polars as pl
+
+    beyond = [pl.col("hash") > pl.col("folds").list.get(at) for at in range(folds - 1)]
+    told = limits.with_columns(hashes, split[SPLIT])
+    # Strata begin with different folds: those of a single row are not all in the last.
+    fold = (pl.sum_horizontal(beyond) + pl.col("first")) % folds
+    return told.select(SPLIT, pl.when(pl.col(SPLIT) == TRAIN).then(fold.cast(pl.UInt8)).alias(FOLD))
 
 
 def _assign_places(frame: pl.DataFrame, rule: SplitRule, n_rows: int) -> pl.DataFrame:

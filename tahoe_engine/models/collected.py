@@ -14,7 +14,7 @@ from tahoe_engine.evaluate.tables import (
 )
 from tahoe_engine.evaluate.tally import collect_tally
 from tahoe_engine.evaluate.verdict import judge_fit
-from tahoe_engine.schema import FIT_SECONDS, MODEL, SPLIT
+from tahoe_engine.schema import FIT_SECONDS, MODEL, SPLIT, SPLITS, TRAIN
 from tahoe_engine.schema import models as tables_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,11 @@ class Collected:
         """
         task, classes = self._plan.task, fit.material.classes
         self._tallies.setdefault(split, {})[fit.label] = tally
-        metrics = compute_metrics(tally, n_bootstrap=task.bootstrap, seed=task.seed)
+        # Nobody asks how sure a group's value on training rows is.
+        bounds = split != SPLITS[TRAIN]
+        metrics = compute_metrics(tally, n_bootstrap=task.bootstrap, seed=task.seed, bound_groups=bounds)
+        if not fit.material.cluster_columns:  # rows by their number: their means are the means of nothing
+            metrics = metrics.filter(metrics["metric"] != "r2_clusters")
         self.add("metrics", fit.label, metrics, **{SPLIT: split, "mode": self._plan.mode})
         if split.startswith(FOLDED):
             return

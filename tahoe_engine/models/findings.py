@@ -118,8 +118,8 @@ class Findings:
         if not winners and unknown:
             rest = f" The other {len(words) - unknown} did worse there." if unknown < len(words) else ""
             return (
-                f"**Whether {unknown} of {len(words)} models {'is' if unknown == 1 else 'are'} better than the best baseline "
-                f"cannot be told** ({how}). {self.tell_least()}{rest}"
+                f"**Of {unknown} of {len(words)} models it cannot be told whether they are better than the best "
+                f"baseline** ({how}). {self.tell_least()}{rest}"
             )
         if not winners:
             return f"**No model is better than the best baseline** ({how}): nothing was learnt that holds there."
@@ -190,11 +190,12 @@ def describe_least(tests: pl.DataFrame) -> str:
     # Models of several targets are corrected apart, and have baselines of their own.
     n_models, n_groups = max(tests["baseline"].value_counts()["count"].to_list()), max(tests["n_groups"].to_list())
     needed, least = count_needed(n_models), tests["p_least"].max()
+    tested = f"With {_count(n_groups, 'group')}"
     if not isinstance(least, float):
-        return f"With {_count(n_groups, 'group')} nothing can be tested; it takes at least {needed} groups for {_count(n_models, 'model')}."
+        return f"{tested} nothing can be tested; it takes at least {needed} for {_count(n_models, 'model')}."
     said = (
-        f"With {_count(n_groups, 'group')} even a model without a mistake would have a P value of {format_value(least)}"
-        f" (Holm, {_count(n_models, 'model')}), and less than 0.05 is asked for"
+        f"{tested} even a model without a mistake would have a P value of {format_value(least)} (Holm, "
+        f"{_count(n_models, 'model')}), and less than 0.05 is asked for"
     )
     if n_groups < needed:
         return f"{said}: it takes at least {needed} groups."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tahoe_engine.features.split import list_places
+from tahoe_engine.features.places import list_places
 from tahoe_engine.schema import TRAIN
 
 if TYPE_CHECKING:

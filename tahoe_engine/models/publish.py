@@ -56,7 +56,7 @@ def publish(launch: Launch, judged: Judged) -> dict[str, Any]:
         "models": models,
         "rows": count_rows(launch),
         "leaks": plan.list_leaks(),
-        "notes": list_notes(launch, judged, models),
+        "notes": list_notes(launch, judged),
     }
     scores = Scores(judged.tables["metrics"], judged.metric, judged.judged_on, target=", ".join(plan.targets[:SHOWN]))
     figures = draw_figures(judged.tables, scores)
@@ -136,7 +136,7 @@ def count_rows(launch: Launch) -> dict[str, int]:
     return {"in": kept + missing, "kept": kept, "filtered": missing, "rejected": 0, "quarantined": 0}
 
 
-def list_notes(launch: Launch, judged: Judged, models: list[dict[str, Any]]) -> list[str]:
+def list_notes(launch: Launch, judged: Judged) -> list[str]:
     """Tell what the user of the models should know.
 
     Parameters
@@ -145,8 +145,6 @@ def list_notes(launch: Launch, judged: Judged, models: list[dict[str, Any]]) -> 
         Whose models.
     judged : Judged
         The tables.
-    models : list of dict
-        As `list_models` gives them.
 
     Returns
     -------

@@ -26,14 +26,10 @@ MODELS: Final = 60  # lines of a table; the rest is in its file
 TOLD: Final = 12  # models in the words for a figure
 OTHERS: Final = 8  # models whose other metrics are told
 ENDS: Final = 3  # best and worst groups
-EXPLAINED: Final = (
-    (
-        {"eta_squared", "eta_squared_adjusted", "explained_of_ceiling"},
-        "The ceiling (`eta_squared`, and `eta_squared_adjusted` without its bias) is the most of R² that a function of "
-        "drug, dose, line and plate alone could reach on these rows. Features measured on the cell itself know more, and "
-        "may pass it: `explained_of_ceiling` is above 1 then. That is not given where the interval of the ceiling "
-        "reaches 0.",
-    ),
+CEILING: Final = (
+    "The ceiling (`eta_squared`, and `eta_squared_adjusted` without its bias) is the most of R² that a function of "
+    "drug, dose, line and plate alone could reach on these rows. Features measured on the cell itself know more, and "
+    "may pass it: `explained_of_ceiling` is above 1 then. It is not given where the interval of the ceiling reaches 0."
 )
 
 
@@ -112,7 +108,7 @@ def tell_others(found: Findings) -> list[str]:
         return []
     table = write_table(("model", "metric", " value [95 % interval]", " baseline", " n"), rows)
     told = {metric for _, _, metric in found.scores.numbers}
-    notes = [line for metrics, line in EXPLAINED for line in (line, "") if metrics & told]
+    notes = [CEILING, ""] if "eta_squared" in told else []
     return [
         "### Other metrics",
         "",

@@ -8,7 +8,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,6 +17,8 @@ import tahoe_engine as te
 from tahoe_engine.models.catalogue import list_entries
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.report import Result
 
 RECIPE = """table = "file"
@@ -62,9 +63,10 @@ SEARCHED: Final = {  # by kind of the target and estimator
     ("classification", "logistic"): "C = [0.01, 1.0]",
 }
 # A class as rare as the other weighs as much: whoever guesses it freely has hits by luck.
-BALANCED: Final = {
-    name: 'class_weight = "balanced"' for name in ("logistic", "linear_svm", "kernel_svm", "svc", "random_forest")
-} | {"gradient_boosting": "n_estimators = 15, scale_pos_weight = 15.0"}
+WEIGHED: Final = ("logistic", "linear_svm", "kernel_svm", "svc", "random_forest")
+BALANCED: Final = dict.fromkeys(WEIGHED, 'class_weight = "balanced"') | {
+    "gradient_boosting": "n_estimators = 15, scale_pos_weight = 15.0"
+}
 COLUMNS: Final = tuple(f"x{at}" for at in range(8))
 PROCESSES: Final = 2
 
@@ -107,7 +109,7 @@ def try_random_targets(place: Path, *, seeds: int = 20, rows: int = 600, wells: 
     found: list[Result] = []
     for at, noise in enumerate(NOISES):
         names = [entry.name for entry in list_entries() if noise.kind in entry.kinds and entry.way != "baseline"]
-        chosen = names if len(noise.shares) != 2 else [name for name in names if name in BALANCED]  # noqa: PLR2004
+        chosen = names if len(noise.shares) != 2 else [name for name in names if name in BALANCED]
         work = partial(train_on_noise, place / str(at), noise, tuple(chosen), int(rows * noise.rows), wells)
         with ProcessPoolExecutor(PROCESSES, get_context("spawn"), initializer=keep_to_one_thread) as pool:
             told = list(pool.map(work, range(seeds)))
@@ -178,8 +180,8 @@ def write_task(noise: Noise, estimators: tuple[str, ...], seed: int) -> str:
     models: list[str] = []
     for name in estimators:
         models += ["[[models]]", f'name = "{name}"', f'estimator = "{name}"']
-        given = BALANCED[name] if len(noise.shares) == 2 else FEWER.get(name)  # noqa: PLR2004 -- two: one is rare
+        given = BALANCED[name] if len(noise.shares) == 2 else FEWER.get(name)
         models += [f"parameters = {{ {given} }}"] if given else []
-        if len(noise.shares) != 2 and (noise.kind, name) in SEARCHED:  # noqa: PLR2004
+        if len(noise.shares) != 2 and (noise.kind, name) in SEARCHED:
             models.append(f"search = {{ {SEARCHED[noise.kind, name]} }}")
     return TASK.replace("SEED", str(seed)).replace("MODELS", "\n".join(models))

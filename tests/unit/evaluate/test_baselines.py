@@ -11,7 +11,7 @@ from scipy import stats
 
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.evaluate import baselines
-from tahoe_engine.evaluate.pairs import adjust_holm, compute_p_value
+from tahoe_engine.evaluate.pairs import adjust_holm, compute_p_value, count_needed
 from tahoe_engine.evaluate.tally import Tally, collect_tally
 from tahoe_engine.schema.models import TESTS
 
@@ -90,7 +90,15 @@ def test_losses_are_better_when_smaller() -> None:
     assert row["beats_baseline"]
 
 
-@pytest.mark.parametrize(("metric", "tested"), [("f1_macro", "balanced_accuracy"), ("ece", "brier"), ("mcc", "mcc")])
+@pytest.mark.parametrize(
+    ("metric", "tested"),
+    [
+        ("f1_macro", "balanced_accuracy"),
+        ("ece", "brier"),
+        ("mcc", "balanced_accuracy"),
+        ("average_precision", "roc_auc"),
+    ],
+)
 def test_metrics_by_which_a_guess_beats_the_majority_are_tested_by_another(metric: str, tested: str) -> None:
     y = np.arange(60) % 2
     p = np.column_stack([1 - y, y]).astype(float)
@@ -126,7 +134,65 @@ def test_four_clusters_are_too_few_to_beat_anything() -> None:
     tallies = {"mean": tally_numbers(y, y * 0, four), "good": tally_numbers(y, y, four)}
     row = baselines.test_models(tallies, ["mean"]).row(0, named=True)
     assert row["p_value"] == pytest.approx(1 / 16)
+    assert row["p_least"] == pytest.approx(1 / 16)
     assert not row["beats_baseline"]
+    assert baselines.tell_better(row) == "cannot be told"
+
+
+def test_what_a_model_without_a_mistake_could_show_is_told_after_holm() -> None:
+    random = np.random.default_rng(3)
+    y, wells = random.normal(size=70), np.repeat(np.arange(7), 10)
+    tallies = {"mean": tally_numbers(y, y * 0, wells)} | {
+        f"noise{at}": tally_numbers(y, random.normal(size=70), wells) for at in range(3)
+    }
+    found = baselines.test_models(tallies, ["mean"])
+    assert found["p_least"].to_list() == pytest.approx([3 / 2**7] * 3)
+    assert [baselines.tell_better(row) for row in found.iter_rows(named=True)] == ["no"] * 3
+    assert count_needed(3) == 6
+
+
+def test_the_best_that_can_be_said_of_classes_and_ranks_is_of_who_is_always_right() -> None:
+    """With six of sixty, the perfect model itself is as good as what is imagined."""
+    y, rows = (np.arange(60) < 6).astype(int), np.arange(60)
+    p = np.column_stack([1 - y, y]).astype(float)
+    tallies = {"majority": tally_codes(y, y * 0, rows, p * 0 + [0.9, 0.1]), "perfect": tally_codes(y, y, rows, p)}
+    for metric in ("balanced_accuracy", "roc_auc", "log_loss", "accuracy"):
+        row = baselines.test_models(tallies, ["majority"], metric=metric).row(0, named=True)
+        assert row["p_value"] == pytest.approx(row["p_least"])
+        assert row["beats_baseline"]
+
+
+def test_of_one_row_of_a_class_nothing_can_be_told() -> None:
+    y, rows = (np.arange(60) < 1).astype(int), np.arange(60)
+    tallies = {"majority": tally_codes(y, y * 0, rows), "perfect": tally_codes(y, y, rows)}
+    row = baselines.test_models(tallies, ["majority"]).row(0, named=True)
+    assert row["difference"] == 0.5
+    assert baselines.tell_better(row) == "cannot be told"
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc"])
+@pytest.mark.parametrize(("n_rare", "share"), [(2, 0.85), (4, 0.7), (4, 0.85), (10, 0.85)])
+def test_the_level_is_kept_with_few_rows_of_a_class_whatever_share_is_guessed(
+    metric: str, n_rare: int, share: float
+) -> None:
+    """All of four are hit by a guess that says so seven times in ten in a fourth of all draws."""
+    y, rows = (np.arange(60) < n_rare).astype(int), np.arange(60)
+    constant = np.full((60, 2), 0.5)
+    false = 0
+    for seed in range(40):
+        guess = (np.random.default_rng(seed).random(60) < share).astype(int)
+        p = np.column_stack([0.8 - 0.6 * guess, 0.2 + 0.6 * guess])
+        tallies = {"majority": tally_codes(y, y * 0, rows, constant), "guess": tally_codes(y, guess, rows, p)}
+        false += baselines.test_models(tallies, ["majority"], metric=metric, n_bootstrap=0)["p_value"][0] <= 0.05
+    assert false <= 4  # 2 expected, standard deviation 1.4
+
+
+def test_many_rows_of_each_class_leave_a_real_gain_to_be_seen() -> None:
+    random = np.random.default_rng(8)
+    y = random.integers(0, 2, 200)
+    good = np.where(random.random(200) < 0.65, y, 1 - y)
+    tallies = {"majority": tally_codes(y, y * 0, np.arange(200)), "good": tally_codes(y, good, np.arange(200))}
+    assert baselines.test_models(tallies, ["majority"])["beats_baseline"].to_list() == [True]
 
 
 def test_other_rows_and_missing_baselines_are_refused() -> None:

@@ -272,3 +272,33 @@ def test_columns_are_those_of_the_table_and_only_what_is_wanted_is_told() -> Non
     assert found["metric"].to_list() == ["mae", "r2"]
     with pytest.raises(ConfigError, match="did you mean 'rmse'"):
         compute_metrics(collect_tally(y, y, np.arange(6), kind="regression"), only=["rmsee"])
+
+
+def test_no_share_is_given_of_a_ceiling_that_may_be_nothing() -> None:
+    random = np.random.default_rng(4)
+    wells = np.repeat(np.arange(30), 10)
+    noise, strata = random.normal(size=300), np.repeat(np.arange(10), 30)
+    found = {}
+    for name, y in (("nothing", noise), ("something", noise + 2.0 * strata)):
+        tally = collect_tally(y, 0.9 * y, wells, kind="regression", strata=strata)
+        found[name] = values_of(compute_metrics(tally, n_bootstrap=200))
+    assert found["nothing"]["explained_of_ceiling"] is None
+    assert found["nothing"]["eta_squared_adjusted"] is not None
+    assert found["something"]["explained_of_ceiling"] > 0.9
+    assert values_of(compute_metrics(tally, n_bootstrap=200, only=["explained_of_ceiling"])) == pytest.approx(
+        {"explained_of_ceiling": found["something"]["explained_of_ceiling"]}
+    )
+
+
+def test_groups_have_intervals_but_of_ranks_and_where_nobody_asks() -> None:
+    random = np.random.default_rng(4)
+    y, wells, line = random.normal(size=240), np.repeat(np.arange(24), 10), np.tile(["a", "b"], 120)
+    tally = collect_tally(y, y + random.normal(size=240), wells, kind="regression", groups={"line": line})
+    found = compute_metrics(tally, n_bootstrap=50)
+    bare = compute_metrics(tally, n_bootstrap=50, bound_groups=False)
+    whole, groups = pl.col("group").is_null(), pl.col("group").is_not_null()
+    assert found.filter(groups, pl.col("low").is_null())["metric"].to_list() == ["spearman", "spearman"]
+    assert found.filter(whole)["low"].null_count() == 0
+    assert bare.filter(whole).equals(found.filter(whole))
+    assert bare.filter(groups)["low"].null_count() == bare.filter(groups).height
+    assert bare["value"].equals(found["value"])

@@ -65,6 +65,41 @@ def test_the_test_over_all_models_has_the_last_word() -> None:
     assert judge_fit(wide, 0.0, "r2")[0] == "no better than the baseline"
 
 
+def test_what_no_test_could_show_cannot_be_told() -> None:
+    better, worse = make_metrics("r2", 0.45, 0.4, 0.3, 0.5), make_metrics("r2", 0.45, -0.4, -0.5, -0.3)
+    verdict, evidence = judge_fit(better, 0.0, "r2", beats=False, able=False)
+    assert verdict == "cannot be told"
+    assert evidence.endswith("Not even a model without a mistake could be found to be better here.")
+    assert judge_fit(worse, 0.0, "r2", beats=False, able=False)[0] == "no better than the baseline"
+    assert judge_fit(better, 0.0, "r2", beats=False, able=True)[0] == "no better than the baseline"
+
+
+@pytest.mark.parametrize(
+    ("metric", "folds", "verdict"),
+    [
+        ("r2", -0.1, "test and folds disagree"),
+        ("r2", 0.3, "fits"),
+        ("rmse", 1.1, "test and folds disagree"),
+        ("rmse", 0.5, "fits"),
+    ],
+)
+def test_test_and_folds_must_agree(metric: str, folds: float, verdict: str) -> None:
+    metrics = make_metrics(metric, 0.45, 0.4, 0.3, 0.5)
+    in_folds = pl.when(pl.col("split").str.starts_with("cv-")).then(folds).otherwise(pl.col("value"))
+    metrics = metrics.with_columns(in_folds.alias("value"), baseline=pl.lit(0.0 if metric == "r2" else 1.0))
+    found, evidence = judge_fit(metrics, None, metric, beats=True)
+    assert found == verdict
+    assert ("over the folds it is not better" in evidence) == (verdict != "fits")
+
+
+def test_folds_alone_do_not_make_a_model_better() -> None:
+    metrics = make_metrics("r2", 0.45, -0.4, -0.5, -0.3)
+    in_folds = pl.when(pl.col("split").str.starts_with("cv-")).then(0.3).otherwise(pl.col("value")).alias("value")
+    verdict, evidence = judge_fit(metrics.with_columns(in_folds), 0.0, "r2", beats=False)
+    assert verdict == "no better than the baseline"
+    assert "over the folds it is better than the baseline of the folds" in evidence
+
+
 def test_training_rows_have_a_baseline_of_their_own() -> None:
     metrics = make_metrics("rmse", 0.9, 1.0, 0.9, 1.1).with_columns(
         baseline=pl.when(pl.col("split") == "train").then(1.0).otherwise(3.0)
@@ -77,6 +112,6 @@ def test_training_rows_have_a_baseline_of_their_own() -> None:
 
 def test_a_test_without_a_value_gives_no_good_verdict() -> None:
     metrics = make_metrics("r2", 0.9, 0.4, 0.3, 0.5).filter(pl.col("split") != "test")
-    assert judge_fit(metrics, 0.0, "r2")[0] == "no better than the baseline"
+    assert judge_fit(metrics, 0.0, "r2")[0] == "cannot be told"
     with pytest.raises(ConfigError, match="no metric"):
         judge_fit(metrics, 0.0, "r3")

@@ -13,9 +13,10 @@ from sklearn.model_selection import train_test_split
 from tahoe_engine.errors import ConfigError, StageError
 from tahoe_engine.features.keycounts import count_keys, look_into, merge_counts
 from tahoe_engine.features.keys import hash_texts
+from tahoe_engine.features.places import list_places, permute_places
 from tahoe_engine.features.recipe import SplitRule
 from tahoe_engine.features.share import decide_split
-from tahoe_engine.features.split import Split, list_places, permute_places
+from tahoe_engine.features.split import Split
 
 CONTROL = "is_control"
 
@@ -177,6 +178,27 @@ def test_folds_of_rows_are_of_about_one_size_and_only_of_training() -> None:
     sizes = placed.filter(placed["split"] == 0)["fold"].value_counts()["count"].cast(pl.Int64).to_numpy()
     assert np.abs(sizes - 4_000).max() < 5 * np.sqrt(16_000 * 0.25 * 0.75)
     assert placed.filter(placed["split"] == 2)["fold"].is_null().all()
+
+
+def test_folds_of_stratified_rows_have_the_same_share_of_each_stratum() -> None:
+    rng = np.random.default_rng(3)
+    rows = cells(400).with_columns(up=pl.Series(rng.permutation([True] * 19 + [False] * 381)))
+    rule = SplitRule(stratify=("up",), test=0.2, folds=5)
+    split = decide(rule, rows)
+    told = rows.select("up").with_columns(split.assign(rows))
+    found = told.filter(pl.col("split") == 0).group_by("fold").agg(pl.col("up").sum(), pl.len()).sort("fold")
+    assert found["fold"].to_list() == [0, 1, 2, 3, 4]
+    assert found["up"].to_list() == [3, 3, 3, 3, 3]  # 19 less 4 that are tested
+    assert set(found["len"]) <= {64, 61 + 3, 60 + 3}
+    assert told.filter(pl.col("split") != 0)["fold"].null_count() == 80
+    again = Split.from_json(json.loads(json.dumps(split.describe())))
+    assert again.assign(rows).equals(split.assign(rows))
+
+
+def test_strata_of_one_row_are_not_all_in_one_fold() -> None:
+    rows = cells(300).with_columns(own=pl.int_range(300).cast(pl.String))
+    told = decide(SplitRule(stratify=("own",), test=0.0, folds=5), rows).assign(rows)
+    assert min(told["fold"].value_counts()["count"]) > 30  # 60 a fold, standard deviation 7
 
 
 @pytest.mark.parametrize("rule", RULES)

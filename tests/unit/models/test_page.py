@@ -54,6 +54,49 @@ def test_the_card_says_when_nothing_beats_the_baseline() -> None:
     assert "No model is better" not in won
 
 
+def test_the_card_says_when_it_cannot_be_told() -> None:
+    tests = make_tests({"ridge": False, "forest": False}, n_groups=4, p_least=0.125)
+    page = write_page(FACTS, {"metrics": make_metrics({"ridge": 0.5, "forest": 0.4}), "tests": tests}, [])
+    assert "No model is better" not in page
+    assert page.count("**Of 2 of 2 models it cannot be told whether they are better than the best baseline**") == 2
+    assert "a P value of 0.125 (Holm, 2 models), and less than 0.05 is asked for: it takes at least 6 groups." in page
+    assert find_row(page, "`ridge`", under="## Results")[3] == "cannot be told"
+    assert find_row(page, "`ridge`", under="## Does anything")[-1] == "cannot be told"
+    worse = tests.with_columns(difference=pl.when(pl.col("model") == "ridge").then(-0.1).otherwise(0.1))
+    page = write_page(FACTS, {"metrics": make_metrics({"ridge": 0.5, "forest": 0.4}), "tests": worse}, [])
+    assert "**Of 1 of 2 models it cannot be told" in page
+    assert "The other 1 did worse there." in page
+    assert find_row(page, "`ridge`", under="## Does anything")[-1] == "no"
+
+
+def test_many_groups_that_are_worth_few_are_told_apart_from_few() -> None:
+    tests = make_tests({"ridge": False}, n_groups=60, p_least=0.4)
+    assert "most rows, or all rows of a class, are in too few of them" in write_page(FACTS, {"tests": tests}, [])
+    alone = make_tests({"ridge": False}, n_groups=1, p_least=None)
+    assert "With 1 group nothing can be tested; it takes at least 5 for 1 model." in write_page(
+        FACTS, {"tests": alone}, []
+    )
+
+
+def test_that_another_metric_is_tested_is_told() -> None:
+    tests = make_tests({"ridge": True})
+    told = "Models are judged by `f1_macro` and tested by `balanced_accuracy`"
+    instead = tests.with_columns(metric=pl.lit("balanced_accuracy"))
+    tables = {"metrics": make_metrics({"ridge": 0.5}, metric="f1_macro")}
+    page = write_page(FACTS | {"metric": "f1_macro"}, tables | {"tests": instead}, [])
+    assert told in page
+    assert "better by (`balanced_accuracy`) [95 % interval]" in page
+    assert "tested by" not in write_page(FACTS, {"metrics": make_metrics({"ridge": 0.5}), "tests": tests}, [])
+
+
+def test_what_the_ceiling_is_of_is_told_where_there_is_one() -> None:
+    ceiling = make_metrics({"ridge": 0.5}, metric="eta_squared")
+    with_one = pl.concat([make_metrics({"ridge": 0.5, "mean": 0.1}), ceiling])
+    told = "a function of drug, dose, line and plate alone could reach"
+    assert told in write_page(FACTS, {"metrics": with_one}, [])
+    assert told not in write_page(FACTS, {"metrics": make_metrics({"ridge": 0.5, "mean": 0.1})}, [])
+
+
 def test_who_was_tested_is_said_in_words() -> None:
     grouped = write_page(FACTS, {"tests": make_tests({"ridge": True}, n_groups=4)}, [])
     assert "The split is by `drug`: rows that share it are all on one side" in grouped
