@@ -95,7 +95,7 @@ class SplitRule(Part):
     test, validation : float
         Shares: of the groups, or of the rows of each stratum.
     folds : int
-        Folds of the training rows for cross-validation, made of the same groups; 0 = none.
+        Folds of the training rows for cross-validation, made of the same groups, or of each stratum alike; 0 = none.
     seed : int
         Another seed, another split.
     method : {"hash", "sklearn"}

@@ -116,11 +116,11 @@ class Findings:
         words = [tell_better(row) for row in tests.iter_rows(named=True)]
         unknown = words.count(NOT_TOLD)
         if not winners and unknown:
-            rest = f" The other {len(words) - unknown} did worse there." if unknown < len(words) else ""
-            return (
-                f"**Of {unknown} of {len(words)} models it cannot be told whether they are better than the best "
-                f"baseline** ({how}). {self.tell_least()}{rest}"
-            )
+            others = len(words) - unknown
+            rest = f" The other {'one' if others == 1 else others} did no better there." if others else ""
+            are = f"{unknown} of {len(words)} models {'is' if unknown == 1 else 'are'}"
+            told = f"**It cannot be told whether {are} better than the best baseline** ({how})."
+            return f"{told} {self.tell_least()}{rest}"
         if not winners:
             return f"**No model is better than the best baseline** ({how}): nothing was learnt that holds there."
         better = f"{len(winners)} of {tests.height} models are better than the best baseline"

@@ -182,10 +182,10 @@ def list_test_notes(judged: Judged) -> list[str]:
     notes = []
     words = [tell_better(row) for row in tests.iter_rows(named=True)]
     if NOT_TOLD in words:
-        how_many = f"of {words.count(NOT_TOLD)} of {len(words)} models"
+        unknown = words.count(NOT_TOLD)
+        are = f"{unknown} of {len(words)} models {'is' if unknown == 1 else 'are'}"
         notes.append(
-            f"{how_many} it cannot be told whether they are better than the baseline on {judged.judged_on}: "
-            f"{describe_least(tests)}"
+            f"it cannot be told whether {are} better than the baseline on {judged.judged_on}: {describe_least(tests)}"
         )
     elif "yes" not in words:
         notes.append(f"no model is better than the baseline on {judged.judged_on} (one-sided, Holm)")

@@ -58,14 +58,14 @@ def test_the_card_says_when_it_cannot_be_told() -> None:
     tests = make_tests({"ridge": False, "forest": False}, n_groups=4, p_least=0.125)
     page = write_page(FACTS, {"metrics": make_metrics({"ridge": 0.5, "forest": 0.4}), "tests": tests}, [])
     assert "No model is better" not in page
-    assert page.count("**Of 2 of 2 models it cannot be told whether they are better than the best baseline**") == 2
+    assert page.count("**It cannot be told whether 2 of 2 models are better than the best baseline**") == 2
     assert "a P value of 0.125 (Holm, 2 models), and less than 0.05 is asked for: it takes at least 6 groups." in page
     assert find_row(page, "`ridge`", under="## Results")[3] == "cannot be told"
     assert find_row(page, "`ridge`", under="## Does anything")[-1] == "cannot be told"
     worse = tests.with_columns(difference=pl.when(pl.col("model") == "ridge").then(-0.1).otherwise(0.1))
     page = write_page(FACTS, {"metrics": make_metrics({"ridge": 0.5, "forest": 0.4}), "tests": worse}, [])
-    assert "**Of 1 of 2 models it cannot be told" in page
-    assert "The other 1 did worse there." in page
+    assert "**It cannot be told whether 1 of 2 models is better" in page
+    assert "The other one did no better there." in page
     assert find_row(page, "`ridge`", under="## Does anything")[-1] == "no"
 
 
