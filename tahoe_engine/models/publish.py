@@ -150,7 +150,8 @@ def list_notes(launch: Launch, judged: Judged, models: list[dict[str, Any]]) -> 
         Sentences.
     """
     plan = launch.plan
-    notes = [f"{label}: {note}" for label, fitted in launch.fitted.items() for note in fitted.notes]
+    notes = list(plan.notes)
+    notes += [f"{label}: {note}" for label, fitted in launch.fitted.items() for note in fitted.notes]
     for fit in plan.fits:
         strange = fit.material.strange
         if strange and not fit.is_baseline:
