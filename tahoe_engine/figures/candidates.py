@@ -64,7 +64,7 @@ def draw_candidates(candidates: pl.DataFrame, scores: Scores) -> dict[str, bytes
     return draw_sheet(
         "candidates",
         paint,
-        size=(11.5, sum(heights) + 1.0),
+        size=(13.0, sum(heights) + 1.0),
         title="What was tried",
         caption=(
             "Mean over the folds ± one standard deviation; hollow: rows it was trained on. Star: chosen. "

@@ -1,11 +1,8 @@
-"""Where figures are drawn: the same bytes each time, without a display, a window or a trace in the home folder."""
+"""Where figures are drawn: the same bytes each time, without a display or a window."""
 
 from __future__ import annotations
 
 import io
-import os
-import sys
-import tempfile
 import textwrap
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
@@ -20,15 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LETTERS: Final = 17.0  # of a caption on an inch
-CONFIG: Final = "MPLCONFIGDIR"
 _DRAWING: Final = RLock()  # matplotlib's settings belong to the whole process
 
 
 def load_matplotlib() -> Any:  # noqa: ANN401 - a module
-    """Import the plotting library, which else leaves settings and a list of typefaces in the home folder.
-
-    Whoever has imported it before keeps their own; here they are looked for in an empty folder for as long as the
-    import takes. Drawing does not depend on either.
+    """Import the plotting library. Drawing does not depend on the settings it finds in the home folder.
 
     Returns
     -------
@@ -41,24 +34,13 @@ def load_matplotlib() -> Any:  # noqa: ANN401 - a module
         If it is not installed.
     """
     with _DRAWING:
-        if "matplotlib.font_manager" in sys.modules:
-            return sys.modules["matplotlib"]
-        before = os.environ.get(CONFIG)
-        with tempfile.TemporaryDirectory(prefix="tahoe-figures-") as empty:
-            try:
-                os.environ[CONFIG] = before or empty
-                import matplotlib as mpl
-                import matplotlib.font_manager
-
-                mpl.get_configdir()  # both are found once and then known
-                mpl.get_cachedir()
-            except ImportError:
-                raise ConfigError(
-                    "figures need matplotlib, which is not installed: pip install 'tahoe-engine[ml]'"
-                ) from None
-            finally:
-                if before is None:
-                    del os.environ[CONFIG]
+        try:
+            import matplotlib as mpl
+            import matplotlib.font_manager
+        except ImportError:
+            raise ConfigError(
+                "figures need matplotlib, which is not installed: pip install 'tahoe-engine[ml]'"
+            ) from None
     return mpl
 
 

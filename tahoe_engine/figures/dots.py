@@ -80,6 +80,7 @@ def draw_dots(panel: Axes, dots: Sequence[Dot], *, baselines: bool = True, size:
         large = dot.starred and mark not in "<>"
         panel.plot([at], [i], "*" if large else mark, markersize=11 if large else 6, color=colour, clip_on=False)
     panel.set_xlim(left, right)
+    panel.locator_params(axis="x", nbins=6)
     panel.set_ylim(len(dots) - 0.4, -0.6)
     panel.set_yticks(range(len(dots)), [dot.name for dot in dots], fontsize=size)
     panel.grid(axis="y", color=FAINT, linewidth=0.4)

@@ -31,7 +31,9 @@ STYLE: Final[dict[str, Any]] = {
     "text.usetex": False,
     "svg.fonttype": "none",  # text stays text: it can be searched and read aloud
     "svg.hashsalt": "tahoe-engine",  # the ids in a drawing come of it, not of chance
-    "figure.dpi": 100.0,
+    "text.hinting": "none",  # letters are as wide where they are placed as where they are drawn
+    "figure.dpi": 150.0,
+    "figure.constrained_layout.w_pad": 0.08,
     "savefig.dpi": 150.0,
     "savefig.facecolor": "white",
 }

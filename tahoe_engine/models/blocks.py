@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tahoe_engine.errors import BadDataError, escape_controls
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -120,3 +122,33 @@ def stack_blocks(blocks: Sequence[Block], n_columns: int) -> Block:
     # Without columns there is nothing to stack, and scipy loses the rows.
     x = vstack([block.x for block in blocks], format="csr") if n_columns else csr_array((len(y), 0))
     return Block(csr_array(x), y, fold, clusters, numbers, pl.concat([block.rows for block in blocks]))
+
+
+def require_finite(x: csr_array, columns: Sequence[str], place: str) -> None:
+    """Make sure that a matrix has numbers everywhere.
+
+    Parameters
+    ----------
+    x : scipy.sparse.csr_array
+        Rows by columns.
+    columns : sequence of str
+        Their names.
+    place : str
+        Where the rows are, for the message.
+
+    Raises
+    ------
+    BadDataError
+        If a number is missing or infinite.
+    """
+    import numpy as np
+
+    wrong = ~np.isfinite(x.data)
+    if wrong.any():
+        name = columns[x.indices[wrong][0]]
+        told = "has no number" if np.isnan(x.data[wrong][0]) else "is infinite"
+        raise BadDataError(
+            escape_controls(
+                f"{place}: {name!r} {told} in a row; impute it in the recipe, or leave the column out (without)"
+            )
+        )

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tahoe_engine.errors import BadDataError, StageError, escape_controls
+from tahoe_engine.errors import StageError
 from tahoe_engine.features.matrix import build_matrix
-from tahoe_engine.models.blocks import Block, Piece, stack_blocks
+from tahoe_engine.models.blocks import Block, Piece, require_finite, stack_blocks
 from tahoe_engine.models.columns import list_ids, open_features, plan_columns, select_columns
 from tahoe_engine.models.draws import choose_clusters, choose_rows
 from tahoe_engine.models.order import order_rows
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
-    from scipy.sparse import csr_array
 
 __all__ = ["Block", "Material", "Piece", "open_material"]
 NO_FOLD = -1
@@ -62,6 +61,8 @@ class Material:
         Of the split.
     fold_rows : tuple of int
         Training rows of each fold.
+    n_groups : int
+        Groups of the split that train.
     cluster_columns : tuple of str
         That clusters are told apart by; none: the number of the row modulo 1,000.
     cluster_names : tuple of str
@@ -85,6 +86,7 @@ class Material:
     missing: Mapping[str, int]
     n_folds: int
     fold_rows: tuple[int, ...]
+    n_groups: int
     cluster_columns: tuple[str, ...]
     cluster_names: tuple[str, ...] = field(repr=False)
     split_hash: str
@@ -138,7 +140,7 @@ class Material:
             frame, numbers, fold = frame.filter(pl.Series(chosen)), numbers[chosen], fold[chosen]
         spreads = plan_columns(self.root, self.features, self.manifest, self.columns, self.sources)
         x = build_matrix(frame, spreads, len(self.columns))
-        self._require_finite(x, piece)
+        require_finite(x, self.columns, f"features {self.features!r}, {piece.name}")
         clusters = np.zeros(frame.height, np.int64) if bare else self.find_clusters(frame, numbers)
         return Block(x, self._encode(frame[self.target]), fold, clusters, numbers, frame.select(ids))
 
@@ -155,12 +157,7 @@ class Material:
         Returns
         -------
         Material
-            With these columns.
-
-        Raises
-        ------
-        ConfigError
-            If there is no such block or column, or none is left.
+            With these columns; ConfigError if there is no such block or column, or none is left.
         """
         features = open_features(self.root, self.features, self.manifest)
         columns, sources = select_columns(features, self.target, blocks, without)
@@ -241,12 +238,7 @@ class Material:
         Returns
         -------
         numpy.ndarray of int64
-            Codes of `cluster_names`.
-
-        Raises
-        ------
-        BadDataError
-            If a group is not one of the split.
+            Codes of `cluster_names`; BadDataError if the split has no such group.
         """
         if not self.cluster_columns:
             return numbers % ROW_CLUSTERS
@@ -276,20 +268,6 @@ class Material:
         if self.kind == "regression":
             return column.cast(pl.Float64).to_numpy()
         return encode_texts(column.cast(pl.String), (*self.classes, *self.strange), f"the target {self.target!r}")
-
-    def _require_finite(self, x: csr_array, piece: Piece) -> None:
-        import numpy as np
-
-        wrong = ~np.isfinite(x.data)
-        if wrong.any():
-            name = self.columns[x.indices[wrong][0]]
-            told = "has no number" if np.isnan(x.data[wrong][0]) else "is infinite"
-            raise BadDataError(
-                escape_controls(
-                    f"features {self.features!r}: {name!r} {told} in a row of {piece.name}; impute it in the "
-                    "recipe, or leave the column out (without)"
-                )
-            )
 
 
 def open_material(  # noqa: PLR0913 - the words of a task

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tahoe_engine.figures import draw_figures
+from tahoe_engine.figures import Scores, draw_figures
 from tahoe_engine.models.cards import make_card
 from tahoe_engine.models.page import write_page
 from tahoe_engine.run import encode_frame, publish_stage
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CARD: Final = "card.json"
 PAGE: Final = "card.md"
 FIGURES: Final = "figures"
+SHOWN: Final = 5  # targets on an axis
 
 
 def publish(launch: Launch, judged: Judged) -> dict[str, Any]:
@@ -54,7 +55,8 @@ def publish(launch: Launch, judged: Judged) -> dict[str, Any]:
         "leaks": plan.list_leaks(),
         "notes": list_notes(launch, judged, models),
     }
-    figures = draw_figures(judged.tables)
+    scores = Scores(judged.tables["metrics"], judged.metric, judged.judged_on, target=", ".join(plan.targets[:SHOWN]))
+    figures = draw_figures(judged.tables, scores)
     page = {**facts, "name": plan.name, "task": plan.task.describe(), "into": plan.root.name}
     files = {f"{name}.parquet": encode_frame(table) for name, table in judged.tables.items()}
     files |= {f"{FIGURES}/{name}": content for name, content in figures.items()}
@@ -148,7 +150,8 @@ def list_notes(launch: Launch, judged: Judged, models: list[dict[str, Any]]) -> 
         Sentences.
     """
     plan = launch.plan
-    notes = [f"{label}: {note}" for label, fitted in launch.fitted.items() for note in fitted.notes]
+    notes = list(plan.notes)
+    notes += [f"{label}: {note}" for label, fitted in launch.fitted.items() for note in fitted.notes]
     for fit in plan.fits:
         strange = fit.material.strange
         if strange and not fit.is_baseline:

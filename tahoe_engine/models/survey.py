@@ -83,6 +83,7 @@ def survey_rows(root: str, name: str, target: str, kind: str) -> tuple[Features,
         "missing": seen.missing,
         "n_folds": len(seen.fold_rows),
         "fold_rows": tuple(seen.fold_rows),
+        "n_groups": len(seen.training) if clusters else sum(piece.n_rows for piece in pieces[SPLITS[0]]),
         "cluster_columns": clusters,
         "cluster_names": tuple(sorted(seen.names)) if clusters else tuple(map(str, range(ROW_CLUSTERS))),
         "split_hash": features.manifest["split"]["hash"],
@@ -101,6 +102,7 @@ class _Seen:
         self.missing = dict.fromkeys(SPLITS, 0)
         self.values: dict[str, set[str]] = {of: set() for of in SPLITS}
         self.names: set[str] = set()
+        self.training: set[str] = set()
         self.fold_rows = [0] * n_folds
 
     def look_at(self, split: str) -> Iterator[Piece]:
@@ -127,7 +129,9 @@ class _Seen:
         if self._classes:
             self.values[split].update(target.cast(pl.String).unique())
         if self._clusters:
-            self.names.update(rows.select(name_clusters(self._clusters)).to_series().unique())
+            named = rows.select(name_clusters(self._clusters)).to_series().unique()
+            self.names.update(named)
+            self.training.update(named if split == SPLITS[0] else ())
         if split == SPLITS[0]:
             for fold, n in rows[FOLD].drop_nulls().value_counts().iter_rows():
                 self.fold_rows[fold] += n

@@ -55,7 +55,6 @@ def test_only_one_package_knows_the_scheduler() -> None:
         ("dask_ml", {"daskml.py"}),
         ("matplotlib", {"figures"}),
         ("skops", {"models/store.py"}),
-        ("xgboost", {"models/catalogue.py"}),
     ],
 )
 def test_a_library_has_one_importer(name: str, where: set[str]) -> None:

@@ -251,7 +251,9 @@ def test_rows_of_another_table_are_predicted_as_those_of_the_run(numbers: Path, 
     make_rows().write_parquet(tmp_path / "new rows.parquet")
     into = tmp_path / "run"
     shutil.copytree(numbers, into)
-    told = te.predict_rows(into, numbers.parent / "numbers.toml", on=tmp_path / "new rows.parquet", workers=0).describe()
+    told = te.predict_rows(
+        into, numbers.parent / "numbers.toml", on=tmp_path / "new rows.parquet", workers=0
+    ).describe()
     assert told["rows"] == 4 * 600
     made = pl.read_parquet(into / told["tables"], glob=False, hive_partitioning=False).filter(model="forest").sort("id")
     both = pl.concat([predictions(into, "numbers", "forest", split) for split in ("train", "test")]).sort("id")
