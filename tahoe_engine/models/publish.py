@@ -57,7 +57,7 @@ def publish(launch: Launch, judged: Judged) -> dict[str, Any]:
     }
     scores = Scores(judged.tables["metrics"], judged.metric, judged.judged_on, target=", ".join(plan.targets[:SHOWN]))
     figures = draw_figures(judged.tables, scores)
-    page = {**facts, "name": plan.name, "task": plan.task.describe(), "into": plan.root.name}
+    page = {**facts, "name": plan.name, "task": plan.task.describe()}
     files = {f"{name}.parquet": encode_frame(table) for name, table in judged.tables.items()}
     files |= {f"{FIGURES}/{name}": content for name, content in figures.items()}
     files[PAGE] = write_page(page, judged.tables, sorted(figures)).encode()

@@ -19,7 +19,6 @@ from tahoe_engine.errors import ConfigError, StageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-LATE = pytest.mark.xfail(strict=True, reason="told once the models before it are fitted; the plan should say it")
 NUMBERS = """[[models]]
 name = "well-mean"
 estimator = "group_mean"
@@ -267,11 +266,9 @@ def test_rows_of_another_table_are_predicted_as_those_of_the_run(numbers: Path, 
     [
         ('[[models]]\nname = "a"\nestimator = "rigde"\n', "rigde"),
         ('[[models]]\nname = "a"\nestimator = "logistic"\n', "logistic is not for regression"),
-        pytest.param('[[models]]\nname = "a"\nestimator = "ridge"\nparameters = { alfa = 1 }\n', "alfa", marks=LATE),
+        ('[[models]]\nname = "a"\nestimator = "ridge"\nparameters = { alfa = 1 }\n', "alfa"),
         ('[[models]]\nname = "a"\nestimator = "ridge"\nwithout = ["numbrs"]\n', "numbrs"),
-        pytest.param(
-            '[[models]]\nname = "a"\nestimator = "group_mean"\nparameters = { by = ["colour"] }\n', "colour", marks=LATE
-        ),
+        ('[[models]]\nname = "a"\nestimator = "group_mean"\nparameters = { by = ["colour"] }\n', "colour"),
         ('[[models]]\nname = "mean"\nestimator = "ridge"\n', "'mean' is the name of the baseline"),
     ],
 )
