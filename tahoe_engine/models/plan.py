@@ -12,6 +12,7 @@ from tahoe_engine.daskml import require_daskml
 from tahoe_engine.errors import ConfigError, LeakError, escape_controls
 from tahoe_engine.features import load_features, load_recipe
 from tahoe_engine.models.labels import choose_targets, list_fits
+from tahoe_engine.models.sound import require_sound
 from tahoe_engine.models.tasks import load_task
 from tahoe_engine.named import BUG_COMPAT, HONEST
 from tahoe_engine.run import require_room
@@ -213,6 +214,10 @@ def plan_models(
     targets = choose_targets(read, features.lineage["targets"])
     fits = list_fits(read, root, features.name, targets)
     read, notes = _fit_folds(read, fits)
+    if read.compare and not read.folds.number:
+        told = "; ".join(notes) or "folds.number = 0"
+        raise ConfigError(f"{name}: a comparison is made over folds, and there are none ({told})")
+    require_sound(read, fits, features)
     return ModelsPlan(settings, name, read, settings.models.mode, features, targets, tuple(fits), root, notes)
 
 

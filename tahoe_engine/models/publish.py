@@ -160,6 +160,10 @@ def list_notes(launch: Launch, judged: Judged, models: list[dict[str, Any]]) -> 
     if leaks:
         notes.append(f"the features leak ({len(leaks)} findings were allowed): no number here is a measure of skill")
     tested = [row for row in models if row["beats_baseline"] is not None]
+    if judged.judged_on == SPLITS[0]:
+        notes.append("nothing was held out: the numbers are of rows that were trained on, and tell nothing of others")
+    elif not tested and not all(fit.is_baseline for fit in plan.fits):
+        notes.append("nothing was tested against the baseline: that takes two held-out groups, and bootstrap > 0")
     if tested and not any(row["beats_baseline"] for row in tested):
         notes.append(f"no model is better than the baseline on {judged.judged_on} (one-sided, Holm)")
     return notes

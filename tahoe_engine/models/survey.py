@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tahoe_engine.errors import BadDataError, ConfigError, StageError, escape_controls
 from tahoe_engine.features.loaded import load_features
 from tahoe_engine.features.store import SPLIT_FILE
-from tahoe_engine.models.blocks import Piece
+from tahoe_engine.models.blocks import LARGEST, Piece
 from tahoe_engine.run import Layout, require_whole
 from tahoe_engine.run.manifest import digest_of
 from tahoe_engine.schema import FEATURES, FOLD, SAMPLE, SPLITS
@@ -126,6 +126,10 @@ class _Seen:
         target = rows[self._target]
         if target.dtype.is_float() and target.is_infinite().any():
             raise BadDataError(f"the target {self._target!r} is infinite in a row of {part}; leave such rows out")
+        if not self._classes and float(target.abs().max()) > LARGEST:  # type: ignore[arg-type]
+            raise BadDataError(
+                f"the target {self._target!r} is above {LARGEST:g} in a row of {part}: too large to be squared"
+            )
         if self._classes:
             self.values[split].update(target.cast(pl.String).unique())
         if self._clusters:
