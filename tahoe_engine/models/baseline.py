@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import ConfigError, escape_controls
 from tahoe_engine.features.sums import merge_sums, read_sums, sum_exactly
-from tahoe_engine.models.columns import list_ids, open_features
 from tahoe_engine.models.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -190,21 +189,6 @@ def fit_baseline(  # noqa: PLR0913, PLR0917 - all ways of fitting take the same
     parts = computing.reduce(_PartialLevels(bare, by), _merge, pieces)
     made = _close(entry.name, material.classes, by, [parts])
     return Fitted(made, {BY: list(by)} if by else {}, sum(piece.n_rows for piece in pieces))
-
-
-def require_columns(material: Material, model: Model, entry: Entry) -> None:
-    """Refuse a baseline by columns that there are not, before anything is read: a ConfigError.
-
-    Parameters
-    ----------
-    material, model, entry
-        As in `fit_baseline`.
-    """
-    import polars as pl
-
-    features = open_features(material.root, material.features, material.manifest)
-    ids = pl.DataFrame(schema=dict.fromkeys(list_ids(features), pl.String))
-    name_levels(ids, _read_by(entry.name, dict(model.parameters)))
 
 
 def name_levels(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:

@@ -7,9 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from tahoe_engine.errors import ConfigError, escape_controls
-from tahoe_engine.models.baseline import require_columns
-from tahoe_engine.models.catalogue import find_entry, make_estimator
-from tahoe_engine.models.gram import plan_ridge
+from tahoe_engine.models.catalogue import find_entry
 from tahoe_engine.models.material import open_material
 from tahoe_engine.models.task import Model
 
@@ -127,30 +125,7 @@ def list_fits(task: Task, root: Path, features: str, targets: tuple[str, ...]) -
                 blocks = task.sets[set_name] if set_name else ()
                 label = f"{before}{set_name}.{model.name}" if set_name else f"{before}{model.name}"
                 fits.append(Fit(label, model, entry, whole.narrow(blocks, model.without), set_name))
-    for fit in fits:
-        _check_fit(fit, task)
     return sorted(fits, key=lambda fit: not fit.is_baseline)
-
-
-def _check_fit(fit: Fit, task: Task) -> None:
-    """Refuse parameters that the estimator has not, before anything is fitted."""
-    model, material = fit.model, fit.material
-    if fit.is_baseline:
-        require_columns(material, model, fit.entry)
-    elif fit.entry.way == "closed":
-        plan_ridge(material, model, task)
-    else:
-        first = {name: values[0] for name, values in model.search.items()}
-        tried = [{**first, name: value} for name, values in model.search.items() for value in values] or [{}]
-        for given in tried:
-            make_estimator(
-                fit.entry,
-                material.kind,
-                {**model.parameters, **given},
-                seed=task.seed,
-                n_features=len(material.columns),
-                n_classes=max(2, len(material.classes)),
-            )
 
 
 def _add_constant(models: tuple[Model, ...], kind: str) -> tuple[Model, ...]:

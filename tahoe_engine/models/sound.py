@@ -8,6 +8,7 @@ from tahoe_engine.errors import ConfigError, escape_controls
 from tahoe_engine.evaluate.directions import choose_primary
 from tahoe_engine.models.catalogue import make_estimator
 from tahoe_engine.models.columns import list_ids
+from tahoe_engine.models.gram import plan_ridge
 from tahoe_engine.models.search import list_candidates
 from tahoe_engine.vocabulary import nearest
 
@@ -68,6 +69,9 @@ def _require_model(fit: Fit, task: Task, ids: Sequence[str]) -> None:
         )
     if model.search and entry.way == "memory" and not task.folds.number:
         raise ConfigError(f"model {model.name!r} searches for parameters, which needs folds; folds.number = 0")
+    if entry.way == "closed":
+        plan_ridge(fit.material, model, task)
+        return
     n_classes = max(2, len(fit.material.classes))
     for chosen in list_candidates(model) or [{}]:
         make_estimator(
