@@ -156,7 +156,7 @@ def search_grid(  # noqa: PLR0913, PLR0917 - what GridSearchCV is told
     x: Any,  # noqa: ANN401 - dask has no types
     y: Any,  # noqa: ANN401 - likewise
     splits: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
-    scorer: Callable[[Any, Any, Any], float],
+    scorers: Sequence[Callable[[Any, Any, Any], float]],
 ) -> tuple[FloatArray, FloatArray]:
     """Try each candidate on each fold, through dask-ml's GridSearchCV on whatever dask computes with.
 
@@ -170,13 +170,13 @@ def search_grid(  # noqa: PLR0913, PLR0917 - what GridSearchCV is told
         Loaded where they are needed; or arrays.
     splits : sequence of (ndarray, ndarray)
         Rows to train on and rows to score, of each fold.
-    scorer : callable
-        Takes the fitted estimator, x and y; more is better.
+    scorers : sequence of callable
+        Each takes the fitted estimator, x and y; more is better.
 
     Returns
     -------
     held_out, trained_on : numpy.ndarray
-        Scores, a row for each candidate in the order of scikit-learn's ``ParameterGrid`` and a column for each fold.
+        Scores: candidates, in the order of scikit-learn's ``ParameterGrid``, by folds by scorers.
 
     Examples
     --------
@@ -184,20 +184,23 @@ def search_grid(  # noqa: PLR0913, PLR0917 - what GridSearchCV is told
     >>> from sklearn.linear_model import Ridge
     >>> x, y = np.arange(6.0).reshape(-1, 1), np.arange(6.0)
     >>> halves = [(np.arange(3), np.arange(3, 6)), (np.arange(3, 6), np.arange(3))]
-    >>> found, _ = search_grid(Ridge(), {"alpha": [0.0, 100.0]}, x, y, halves, lambda *one: one[0].score(*one[1:]))
+    >>> found, _ = search_grid(Ridge(), {"alpha": [0.0, 100.0]}, x, y, halves, [lambda *one: one[0].score(*one[1:])])
     >>> found.round(6).tolist()[0], found.shape
-    ([1.0, 1.0], (2, 2))
+    ([[1.0], [1.0]], (2, 2, 1))
     """
     import numpy as np
     from dask_ml.model_selection import GridSearchCV
 
     # It refits nothing, and its own choice is not used: see `tahoe_engine.models.search`.
+    named = {str(number): scorer for number, scorer in enumerate(scorers)}
     search = GridSearchCV(
-        estimator, grid, scoring=scorer, cv=list(splits), refit=False, return_train_score=True, error_score="raise"
+        estimator, grid, scoring=named, cv=list(splits), refit=False, return_train_score=True, error_score="raise"
     )
     results = search.fit(x, y).cv_results_
     held_out, trained_on = (
-        np.column_stack([results[f"split{number}_{part}_score"] for number in range(len(splits))])
+        np.stack([[results[f"split{at}_{part}_{name}"] for name in named] for at in range(len(splits))]).transpose(
+            2, 0, 1
+        )
         for part in ("test", "train")
     )
     return held_out, trained_on

@@ -60,7 +60,7 @@ def publish(launch: Launch, judged: Judged) -> dict[str, Any]:
     }
     scores = Scores(judged.tables["metrics"], judged.metric, judged.judged_on, target=", ".join(plan.targets[:SHOWN]))
     figures = draw_figures(judged.tables, scores)
-    page = {**facts, "name": plan.name, "task": plan.task.describe(), "into": plan.root.name}
+    page = {**facts, "name": plan.name, "task": plan.task.describe()}
     files = {f"{name}.parquet": encode_frame(table) for name, table in judged.tables.items()}
     files |= {f"{FIGURES}/{name}": content for name, content in figures.items()}
     files[PAGE] = write_page(page, judged.tables, sorted(figures)).encode()
@@ -152,7 +152,8 @@ def list_notes(launch: Launch, judged: Judged) -> list[str]:
         Sentences.
     """
     plan = launch.plan
-    notes = [f"{label}: {note}" for label, fitted in launch.fitted.items() for note in fitted.notes]
+    notes = list(plan.notes)
+    notes += [f"{label}: {note}" for label, fitted in launch.fitted.items() for note in fitted.notes]
     for fit in plan.fits:
         strange = fit.material.strange
         if strange and not fit.is_baseline:
@@ -160,6 +161,10 @@ def list_notes(launch: Launch, judged: Judged) -> list[str]:
     leaks = plan.list_leaks()
     if leaks:
         notes.append(f"the features leak ({len(leaks)} findings were allowed): no number here is a measure of skill")
+    if judged.judged_on == SPLITS[0]:
+        notes.append("nothing was held out: the numbers are of rows that were trained on, and tell nothing of others")
+    elif "tests" not in judged.tables and not all(fit.is_baseline for fit in plan.fits):
+        notes.append("nothing was tested against the baseline: that takes two held-out groups, and bootstrap > 0")
     return notes + list_test_notes(judged)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.daskml import search_grid as try_candidates
 from tahoe_engine.models.foldrows import load_sample
-from tahoe_engine.models.scores import choose_metric, is_better_small, rank_scores, score_predictions
-from tahoe_engine.models.training import Trained, train_rows
+from tahoe_engine.models.scores import choose_metric, is_better_small, rank_scores
+from tahoe_engine.models.sharing import group_candidates
+from tahoe_engine.models.trial import Scorer, Trial
 from tahoe_engine.run.manifest import digest_of
 
 if TYPE_CHECKING:
@@ -25,124 +25,6 @@ if TYPE_CHECKING:
     from tahoe_engine.workers import Computing
 
 BATCH: Final = 24  # candidates that are tried between two savings
-
-
-class Trial:
-    """A candidate, in the manner that dask-ml knows.
-
-    Parameters
-    ----------
-    entry : Entry
-        Of the catalogue.
-    kind : {"classification", "regression"}
-        Of the target.
-    seed : int
-        Of the task.
-    n_classes : int
-        Of the target.
-    epochs : int
-        Passes of an estimator that is trained part by part.
-    parameters : dict
-        Of the estimator.
-    """
-
-    def __init__(  # noqa: PLR0913, PLR0917 - what dask-ml copies by name
-        self, entry: Entry, kind: str, seed: int, n_classes: int, epochs: int, parameters: dict[str, Any] | None = None
-    ) -> None:
-        self.entry, self.kind, self.seed, self.n_classes, self.epochs = entry, kind, seed, n_classes, epochs
-        self.parameters = parameters
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - scikit-learn's words
-        """Give what it was made of.
-
-        Parameters
-        ----------
-        deep : bool
-            Without meaning here.
-
-        Returns
-        -------
-        dict
-            By name.
-        """
-        del deep
-        names = ("entry", "kind", "seed", "n_classes", "epochs", "parameters")
-        return {name: getattr(self, name) for name in names}
-
-    def set_params(self, **given: Any) -> Trial:  # noqa: ANN401 - scikit-learn's words
-        """Change what it is made of.
-
-        Parameters
-        ----------
-        **given
-            By name.
-
-        Returns
-        -------
-        Trial
-            Itself.
-        """
-        for name, value in given.items():
-            setattr(self, name, value)
-        return self
-
-    def fit(self, x: Any, y: Any) -> Trial:  # noqa: ANN401 - scikit-learn's words
-        """Fit the candidate.
-
-        Parameters
-        ----------
-        x, y
-            Rows.
-
-        Returns
-        -------
-        Trial
-            Itself.
-        """
-        options = {"seed": self.seed, "n_classes": self.n_classes, "epochs": self.epochs}
-        self.trained_: Trained = train_rows(self.entry, self.kind, self.parameters or {}, x, y, **options)
-        return self
-
-    def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn has no types
-        """Give scikit-learn's tags of any estimator."""
-        from sklearn.base import BaseEstimator
-
-        return BaseEstimator().__sklearn_tags__()
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """What scores a candidate; more is better, as scikit-learn has it.
-
-    Parameters
-    ----------
-    metric : str
-        By which is tuned.
-    n_classes : int
-        Of the target.
-    """
-
-    metric: str
-    n_classes: int
-
-    def __call__(self, trial: Trial, x: Any, y: Any) -> float:  # noqa: ANN401 - rows
-        """Score a fitted candidate on rows.
-
-        Parameters
-        ----------
-        trial : Trial
-            Fitted.
-        x, y
-            Rows.
-
-        Returns
-        -------
-        float
-            NaN where the metric is not defined.
-        """
-        found = trial.trained_
-        score = score_predictions(self.metric, y, found.predict(x), found.predict_probabilities(x), self.n_classes)
-        return -score if is_better_small(self.metric) else score
 
 
 def list_candidates(model: Model) -> list[dict[str, Any]]:
@@ -229,22 +111,25 @@ def search_grid(  # noqa: PLR0913, PLR0917 - each is one thing it needs
         "metric": metric,
         "without": without,
     }
-    held_out: list[list[float]] = []
-    trained_on: list[list[float]] = []
     n_classes = len(sample.material.classes)
     trial = Trial(entry, sample.material.kind, task.seed, n_classes, model.passes.epochs)
-    for first in range(0, len(candidates), BATCH):
-        key = digest_of({**told, "search": first})
+    whole = [{**model.parameters, **chosen} for chosen in candidates]
+    held_out: dict[int, list[float]] = {}
+    trained_on: dict[int, list[float]] = {}
+    for batch in _list_batches(group_candidates(entry, whole, len(folds))):
+        key = digest_of({**told, "search": batch})
         found = _read_scores(kept.find(key))
         if found is None:
-            batch = [{**model.parameters, **chosen} for chosen in candidates[first : first + BATCH]]
             x, y = computing.defer(_load_arrays, sample, n_results=2)
-            arrays = try_candidates(trial, {"parameters": batch}, x, y, splits, Scorer(metric, n_classes))
-            found = tuple(one.tolist() for one in arrays)
+            grid = {"parameters": [tuple(whole[place] for place in group) for group in batch]}
+            scorers = [Scorer(metric, n_classes, place) for place in range(max(map(len, batch)))]
+            found = [one.transpose(0, 2, 1).tolist() for one in try_candidates(trial, grid, x, y, splits, scorers)]
             kept.keep(key, json.dumps(found).encode())
-        held_out += found[0]
-        trained_on += found[1]
-    return tabulate_candidates(candidates, held_out, trained_on, metric)
+        for scores, told_by in zip((held_out, trained_on), found, strict=True):
+            for group, by_place in zip(batch, told_by, strict=True):
+                scores.update(zip(group, by_place, strict=False))
+    in_order = [[one[at] for at in range(len(whole))] for one in (held_out, trained_on)]
+    return tabulate_candidates(candidates, in_order[0], in_order[1], metric)
 
 
 def tabulate_candidates(
@@ -301,6 +186,16 @@ def tabulate_candidates(
     return pl.DataFrame(rows, schema_overrides=schema), candidates[best]
 
 
+def _list_batches(groups: list[list[int]]) -> list[list[list[int]]]:
+    """Take groups together until they are candidates enough."""
+    batches: list[list[list[int]]] = [[]]
+    for group in groups:
+        if batches[-1] and sum(map(len, batches[-1])) + len(group) > BATCH:
+            batches.append([])
+        batches[-1].append(group)
+    return batches
+
+
 def _load_arrays(sample: Sample) -> tuple[Any, Any]:
     block = load_sample(sample)
     return block.x, block.y
@@ -313,4 +208,4 @@ def _or_null(value: float) -> float | None:
 
 
 def _read_scores(content: bytes | None) -> Any:  # noqa: ANN401 - two tables of scores
-    return None if content is None else tuple(json.loads(content))
+    return None if content is None else json.loads(content)

@@ -11,7 +11,7 @@ from tahoe_engine.errors import ConfigError, escape_controls
 from tahoe_engine.models.catalogue import make_estimator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -139,7 +139,7 @@ def train_rows(  # noqa: PLR0913 - the keywords are what the task decides
     notes: list[str] = []
     with training(entry.name, notes):
         if entry.way == "closed":
-            _solve_ridge(estimator, x, y)
+            solve_ridges([estimator], x, y)
         elif entry.way == "passes":
             more = {"classes": np.arange(len(codes))} if codes else {}
             for _ in range(epochs):
@@ -185,8 +185,18 @@ def _tell(warning: warnings.WarningMessage) -> str:
     return escape_controls(" ".join(str(warning.message).split()))
 
 
-def _solve_ridge(estimator: Any, x: csr_array, y: NDArray[np.float64]) -> None:  # noqa: ANN401 - sklearn has no types
-    """Solve ridge regression exactly, (XᵀX + a I) w = Xᵀy of centred columns, which scikit-learn only does densely."""
+def solve_ridges(estimators: Sequence[Any], x: csr_array, y: NDArray[np.float64]) -> None:
+    """Solve ridge regression exactly, (XᵀX + a I) w = Xᵀy of centred columns, which scikit-learn only does densely.
+
+    Parameters
+    ----------
+    estimators : sequence of sklearn.linear_model.Ridge
+        One for each penalty; all have one decomposition. Their weights are set.
+    x : csr_array
+        Rows by columns.
+    y : ndarray
+        Values.
+    """
     import numpy as np
     from scipy.linalg import eigh
 
@@ -195,9 +205,10 @@ def _solve_ridge(estimator: Any, x: csr_array, y: NDArray[np.float64]) -> None: 
     gram = (x.T @ x).toarray() - n_rows * np.outer(means, means)
     right = x.T @ (y - mean)  # the deviations sum to nothing, so that the means of x fall out
     values, vectors = eigh(gram)
-    below = values + estimator.alpha
     floor = np.finfo(np.float64).eps * max(x.shape) * max(float(values[-1]), 1.0)
     turned = vectors.T @ right
-    weights = vectors @ np.where(below > floor, turned / np.where(below > floor, below, 1.0), 0.0)
-    estimator.coef_, estimator.intercept_ = weights, mean - float(means @ weights)
-    estimator.n_features_in_ = x.shape[1]
+    for estimator in estimators:
+        below = values + estimator.alpha
+        weights = vectors @ np.where(below > floor, turned / np.where(below > floor, below, 1.0), 0.0)
+        estimator.coef_, estimator.intercept_ = weights, mean - float(means @ weights)
+        estimator.n_features_in_ = x.shape[1]

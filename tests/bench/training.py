@@ -10,17 +10,22 @@ import argparse
 import json
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tahoe_engine.config import WorkersSettings
+from tahoe_engine.models.course import JUDGED_ROWS
 from tahoe_engine.models.kept import Kept
 from tahoe_engine.models.material import Material, open_material
 from tahoe_engine.models.task import Task
 from tahoe_engine.run import Layout
 from tahoe_engine.workers import open_computing
+
+if TYPE_CHECKING:
+    from tahoe_engine.models.material import Piece
 
 SEED = 1
 FEATURES, TARGET = "full", "delta_mean"
@@ -60,6 +65,7 @@ def train_passes(material: Material, epochs: int, workers: int) -> dict[str, Any
 
     task = make_task({"estimator": "sgd", "passes": {"epochs": epochs, "patience": 0}})
     with open_computing(WorkersSettings(count=workers), 100) as computing, tempfile.TemporaryDirectory() as folder:
+        computing.reduce(_wake, _add, list(range(8)))
         entry = find_entry("sgd", material.kind)
         fitted = fit_passes(material, task.models[0], entry, task, computing, make_kept(Path(folder)))
     return {"weights": fitted.estimator.coef_.tolist()}
@@ -84,31 +90,41 @@ def train_in_memory(material: Material, who: str, rows: int, workers: int) -> di
 
 
 def train_plainly(material: Material, epochs: int) -> dict[str, Any]:
-    """A loop as one writes it: read a file, make a sparse matrix of it, train on it."""
+    """A loop as one writes it: read a file, make a sparse matrix of it, train on it; score as many rows as we do."""
     import polars as pl
     from scipy.sparse import csr_matrix, hstack
     from sklearn.linear_model import SGDRegressor
+    from sklearn.metrics import root_mean_squared_error
     from sklearn.preprocessing import OneHotEncoder
 
     folder = Path(material.root) / "features" / FEATURES
-    told = json.loads((folder / "lineage.json").read_bytes())["columns"]
+    lineage = json.loads((folder / "lineage.json").read_bytes())["columns"]
     sources = list(dict.fromkeys(material.sources))
-    numbers = [name for name in sources if "names" not in told[name]]
-    codes = [name for name in sources if "names" in told[name]]
+    numbers = [name for name in sources if "names" not in lineage[name]]
+    codes = [name for name in sources if "names" in lineage[name]]
     if sources != [*numbers, *codes]:
         raise SystemExit("the plain loop takes numbers first")
-    levels = [np.arange(len(told[name]["names"])) for name in codes]
+    levels = [np.arange(len(lineage[name]["names"])) for name in codes]
     encoder = OneHotEncoder(categories=levels, handle_unknown="ignore").fit(np.zeros((1, len(codes)), np.int32))
     estimator = SGDRegressor(random_state=SEED)
     pieces = material.pieces["train"]
+
+    def read(piece: Piece) -> tuple[Any, Any]:
+        rows = pl.read_parquet(folder / f"{piece.name}.parquet", columns=[*sources, TARGET])
+        rows = rows.filter(pl.col(TARGET).is_not_null())
+        dense = csr_matrix(rows.select(numbers).to_numpy())
+        return hstack([dense, encoder.transform(rows.select(codes).to_numpy())], format="csr"), rows[TARGET].to_numpy()
+
+    told = []
     for epoch in range(epochs):
         for at in np.random.default_rng([SEED, epoch]).permutation(len(pieces)):
-            rows = pl.read_parquet(folder / f"{pieces[at].name}.parquet", columns=[*sources, TARGET])
-            rows = rows.filter(pl.col(TARGET).is_not_null())
-            dense = csr_matrix(rows.select(numbers).to_numpy())
-            x = hstack([dense, encoder.transform(rows.select(codes).to_numpy())], format="csr")
-            estimator.partial_fit(x, rows[TARGET].to_numpy())
-    return {"weights": estimator.coef_.tolist()}
+            estimator.partial_fit(*read(pieces[at]))
+        scored: list[tuple[Any, Any]] = []
+        while sum(len(y) for y, _ in scored) < min(JUDGED_ROWS, material.count_rows()):
+            x, y = read(pieces[len(scored)])
+            scored.append((y, estimator.predict(x)))
+        told.append(root_mean_squared_error(*map(np.concatenate, zip(*scored, strict=True))))
+    return {"weights": estimator.coef_.tolist(), "scores": told}
 
 
 def make_task(model: dict[str, Any]) -> Task:
@@ -132,6 +148,9 @@ def make_kept(folder: Path) -> Kept:
 
 
 def _wake(number: int) -> int:
+    """Load what trains, which takes each process two seconds, once."""
+    for name in ("dask_ml.wrappers", "skops.io", "sklearn.ensemble", "tahoe_engine.models.passes"):
+        import_module(name)
     return number
 
 

@@ -106,3 +106,24 @@ def test_a_small_matrix_is_centred_and_a_large_one_stays_sparse() -> None:
     assert large[:-1].transform(wide).format == "csr"
     trees = find_entry("random_forest", "classification")
     assert list(make_estimator(trees, "classification", {}, seed=0, n_features=65).named_steps) == ["model"]
+
+
+def test_ridge_classifies_by_many_sparse_columns_as_it_does_by_few_dense_ones() -> None:
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    generator = np.random.default_rng(5)
+    dense = np.where(generator.random((200, 70)) < 0.2, generator.normal(size=(200, 70)) + 1, 0.0)
+    y = (dense[:, 0] + dense[:, 1] - dense[:, 2] > 0.3).astype(np.int64) + (dense[:, 3] > 0)
+    entry = find_entry("ridge", "classification")
+    found = [
+        make_estimator(entry, "classification", {"alpha": 2.0}, seed=1, n_features=70, n_classes=3)
+        .fit(csr_array(dense), y)
+        .named_steps["model"]
+        for _ in range(2)
+    ]
+    oracle = RidgeClassifier(alpha=2.0, solver="cholesky")
+    oracle.fit(StandardScaler(with_mean=False).fit_transform(dense), y)
+    np.testing.assert_allclose(found[0].coef_, oracle.coef_, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(found[0].intercept_, oracle.intercept_, rtol=0, atol=1e-8)
+    assert np.array_equal(found[0].coef_, found[1].coef_)
