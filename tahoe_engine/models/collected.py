@@ -176,7 +176,7 @@ class Collected:
                 metrics.filter(pl.col(MODEL) == label),
                 None,
                 primary,
-                beats=test and test["beats_baseline"],
+                beats=None if test is None else bool(test["beats_baseline"]),
                 able=test is not None and tell_better(test) != NOT_TOLD,
             )
             rows = pl.DataFrame({"verdict": [verdict], "evidence": [evidence]})
