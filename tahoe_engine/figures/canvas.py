@@ -82,7 +82,8 @@ def draw_sheet(
             figure.set_layout_engine(None)  # not "none", which would place all of it again for each file
             for axes in figure.axes:
                 # The solver goes through its constraints in the order of their addresses: the last bits differ.
-                axes.set_position([round(edge, PLACES) for edge in axes.get_position(original=True).bounds])
+                left, bottom, width, height = (round(edge, PLACES) for edge in axes.get_position(original=True).bounds)
+                axes.set_position((left, bottom, width, height))
             told = {"Title": title, "Description": caption}
             return {f"{name}.{kind}": _save(figure, kind, told) for kind in ("svg", "png")}
 

@@ -115,7 +115,8 @@ def test_the_last_bits_of_where_panels_are_placed_change_no_byte(monkeypatch: py
     def place(figure: Figure) -> None:
         placed(figure)
         for axes in figure.axes:
-            axes.set_position([edge * (1 + 1e-14) for edge in axes.get_position(original=True).bounds])
+            left, bottom, width, height = axes.get_position(original=True).bounds
+            axes.set_position((left * (1 + 1e-14), bottom, width * (1 + 1e-14), height))
 
     options: dict[str, Any] = {"size": (6.0, 4.0), "title": "title", "caption": "caption"}
     before = draw_sheet("one", paint, **options)
