@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LETTERS: Final = 17.0  # of a caption on an inch
+PLACES: Final = 6  # of a position, as a share of the sheet: far below what is seen
 _DRAWING: Final = RLock()  # matplotlib's settings belong to the whole process
 
 
@@ -79,6 +80,10 @@ def draw_sheet(
             figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7.5, color=BASELINE)
             figure.draw_without_rendering()  # places everything, once for both files
             figure.set_layout_engine(None)  # not "none", which would place all of it again for each file
+            for axes in figure.axes:
+                # The solver goes through its constraints in the order of their addresses: the last bits differ.
+                left, bottom, width, height = (round(edge, PLACES) for edge in axes.get_position(original=True).bounds)
+                axes.set_position((left, bottom, width, height))
             told = {"Title": title, "Description": caption}
             return {f"{name}.{kind}": _save(figure, kind, told) for kind in ("svg", "png")}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import BadDataError, escape_controls
+from tahoe_engine.features.columns import columns_of_split, needed_columns
 from tahoe_engine.features.files import is_text, read_text
 from tahoe_engine.features.matrix import build_matrix
 from tahoe_engine.models.apply import apply_model
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
     from scipy.sparse import csr_array
 
+    from tahoe_engine.features.design import Design
     from tahoe_engine.features.table import Slice
     from tahoe_engine.models.material import Material
     from tahoe_engine.models.ranges import Ranges
@@ -100,7 +102,7 @@ def predict_slice(unit: ElsewhereUnit) -> dict[str, Any]:
     work, material = unit.work, unit.work.works[0].material
     features = open_features(material.root, material.features, material.manifest)
     raw = _read_slice(unit.piece, features.design.recipe.table)
-    made = features.transform(raw, obs=work.obs)
+    made = features.transform(add_unknown(raw, features.design), obs=work.obs)
     if work.numbered and ROW in made.columns:
         made = made.with_columns(pl.col(ROW) + unit.first)
     told = []
@@ -125,6 +127,33 @@ def predict_slice(unit: ElsewhereUnit) -> dict[str, Any]:
         "made": made.height,
         "outside": outside,
     }
+
+
+def add_unknown(rows: pl.DataFrame, design: Design) -> pl.DataFrame:
+    """Add what targets are made of, where a table has none: who predicts need not know the truth.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        As read.
+    design : Design
+        Of the features.
+
+    Returns
+    -------
+    polars.DataFrame
+        With columns without a value, but not those that features or groups of the split are made of, too.
+    """
+    import polars as pl
+
+    recipe = design.recipe
+    used = {*columns_of_split(recipe), *needed_columns(recipe, design.ids), *recipe.derive}
+    asked = {target.value if target.kind == "delta" else target.column: target.kind for target in recipe.targets}
+    formulas = " ".join(recipe.derive.values())
+    missing = [name for name in asked if name not in {*rows.columns, *used} and name not in formulas]
+    return rows.with_columns(
+        pl.lit(None, dtype=pl.Float64 if asked[name] == "delta" else pl.String).alias(name) for name in missing
+    )
 
 
 def make_matrix(material: Material, made: pl.DataFrame) -> csr_array:

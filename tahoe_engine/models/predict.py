@@ -19,6 +19,7 @@ from tahoe_engine.models.labels import list_fits
 from tahoe_engine.models.predictions import PREDICTIONS, PredictionsWork, name_part, predict_piece
 from tahoe_engine.models.task import Task
 from tahoe_engine.models.tasks import load_task
+from tahoe_engine.named import HONEST
 from tahoe_engine.run import (
     Layout,
     commit_part,
@@ -29,6 +30,7 @@ from tahoe_engine.run import (
     open_run,
     read_published,
 )
+from tahoe_engine.run.layout import STAGE_NAME
 from tahoe_engine.run.parts import move_aside
 from tahoe_engine.schema import MODELS
 from tahoe_engine.workers import WorkerDiedError, open_computing
@@ -126,7 +128,7 @@ def predict_rows(  # noqa: PLR0913 - the keywords are the options of the command
     into : str or path-like
         A run with the models of the task.
     task : str or path-like, optional
-        Name of a task, or path of its file: it names the models; what they are stands in the run.
+        Name of a task, or path of its file, or of models of the run: what they are stands in the run.
     on : str or path-like, optional
         A table in place of the rows of the features: a file (Parquet, CSV), a folder of Parquet files, or the run's own
         ``cells`` or ``groups``. Its predictions are written to ``RUN/predictions/NAME/TABLE``. Without it, every part
@@ -170,8 +172,9 @@ def predict_rows(  # noqa: PLR0913 - the keywords are the options of the command
     named = settings.models.task
     if len(named) != 1:
         raise ConfigError("say whose predictions: --task NAME")
-    name, _ = load_task(named[0], settings.models.mode)
-    layout, stage = Layout(root.absolute()), f"{MODELS}/{name}"
+    layout = Layout(root.absolute())
+    name = _name_models(layout, str(named[0]), settings.models.mode)
+    stage = f"{MODELS}/{name}"
     manifest = read_published(layout, stage)
     works = _list_works(layout, stage, manifest)
     tell = on_progress or _ignore
@@ -217,6 +220,14 @@ def check_part(unit: CheckUnit) -> bool:
         )
     path = _place(unit)
     return path.is_file() and hash_file(path) == unit.part["sha256"]
+
+
+def _name_models(layout: Layout, task: str, mode: str) -> str:
+    """Give the name of the models of a task; that of models of the run is enough, wherever the task's file was."""
+    own = task if mode == HONEST else f"{task}-{mode}"
+    if STAGE_NAME.fullmatch(f"{MODELS}/{own}") and layout.stage_manifest(f"{MODELS}/{own}").is_file():
+        return own
+    return load_task(task, mode)[0]
 
 
 def _list_works(layout: Layout, stage: str, manifest: dict[str, Any]) -> list[PredictionsWork]:

@@ -9,7 +9,9 @@ import time
 from typing import TYPE_CHECKING
 
 from chaos.campaign import BrokenError
-from chaos.processes import Launched
+from chaos.disks import mount_tmpfs, require_mounts, resize_tmpfs
+from chaos.full_disk import ROOMY_KIB, fill, require_words
+from chaos.processes import Launched, send
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +65,12 @@ def run(campaign: Campaign) -> None:
     campaign.at_most("undisturbed, s", seconds)
     wanted = read_models(calm)
     campaign.repeat(campaign.pick(2, 20), lambda trial: kill_training(campaign, trial, base, task, seconds, wanted))
+    campaign.repeat(
+        campaign.pick(1, 8), lambda trial: lose_workers(campaign, trial, base, task, seconds, wanted), first=1000
+    )
+    campaign.repeat(
+        campaign.pick(1, 8), lambda trial: fill_up(campaign, trial, base, task, seconds, wanted), first=2000
+    )
 
 
 def train(into: Path, task: Path, workers: int) -> tuple[object, ...]:
@@ -91,11 +99,66 @@ def kill_training(
         ended.require(0, STOPPED)
         if ended.code == 0:
             break
+    campaign.count("trainings resumed and equal")
+    require_equal(into, wanted, f"after {kills} kills")
+
+
+def lose_workers(
+    campaign: Campaign, trial: Trial, base: Path, task: Path, seconds: float, wanted: dict[str, bytes]
+) -> None:
+    """Kill single workers, one now and then: it goes on, or stops and says so."""
+    into = trial.place / "run"
+    shutil.copytree(base, into)
+    lost = 0
+    while True:
+        with Launched(command(*train(into, task, 2)), trial.place) as launched:
+            moment = time.monotonic() + trial.rng.uniform(1, max(3, seconds / 4))
+            while launched.running():
+                time.sleep(0.02)
+                if time.monotonic() < moment or lost >= MOST_KILLS or not (workers := launched.workers()):
+                    continue
+                lost += send(trial.rng.choice(workers), signal.SIGKILL)
+                moment = time.monotonic() + trial.rng.uniform(1, max(3, seconds / 4))
+            ended = launched.wait()
+        ended.require(0, STOPPED)
+        campaign.count(f"workers lost in mid-training: ended with {ended.code}")
+        if ended.code == 0:
+            break
+    campaign.count("workers lost", lost)
+    require_equal(into, wanted, f"after the loss of {lost} workers")
+
+
+def fill_up(campaign: Campaign, trial: Trial, base: Path, task: Path, seconds: float, wanted: dict[str, bytes]) -> None:
+    """Others take the room of the disk while it trains."""
+    require_mounts()
+    disk = trial.place / "disk"
+    with mount_tmpfs(disk, ROOMY_KIB):
+        into = disk / "run"
+        shutil.copytree(base, into)
+        with Launched(command(*train(into, task, 2 * (trial.number % 2))), trial.place) as launched:
+            end = time.monotonic() + trial.rng.uniform(2, max(3, seconds))
+            while launched.running() and time.monotonic() < end:
+                time.sleep(0.02)
+            fill(disk, trial.rng.randrange(0, 40, 4))
+            ended = launched.wait()
+        # What is left to do may fit in what is left of the disk, or be done already.
+        campaign.count(f"disk filled up: ended with {ended.require(0, STOPPED).code}")
+        if ended.code:
+            require_words(ended)
+        resize_tmpfs(disk, ROOMY_KIB)
+        tahoe(trial.place, *train(into, task, 0))
+        require_equal(into, wanted, "after a full disk")
+
+
+def require_equal(into: Path, wanted: dict[str, bytes], when: str) -> None:
+    """Insist on the same models, byte by byte, and that nothing of the work is left."""
     found = read_models(into)
     differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if differing:
-        raise BrokenError(f"after {kills} kills these differ: {', '.join(differing[:10])}")
-    campaign.count("trainings resumed and equal")
+        raise BrokenError(f"{when} these differ: {', '.join(differing[:10])}")
+    left = [path.name for name in ("kept", "tmp") for path in (into / ".tahoe" / name).rglob("*") if path.is_file()]
+    if left:
+        raise BrokenError(f"{when} is left of the work: {', '.join(left[:10])}")
 
 
 def read_models(into: Path) -> dict[str, bytes]:

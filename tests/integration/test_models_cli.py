@@ -200,3 +200,22 @@ def test_a_model_file_of_other_bytes_is_never_opened(into: Path, tmp_path: Path)
     assert not list(tmp_path.rglob("pwned"))
     train(into, task)
     assert te.predict_rows(into, task, workers=0).restored == 0
+
+
+def test_rows_whose_truth_nobody_knows_are_predicted_alike(into: Path, tmp_path: Path) -> None:
+    task = write_task(tmp_path, RIDGE)
+    train(into, task)
+    rows = make_rows(50, seed=8)
+    rows.write_parquet(tmp_path / "known.parquet")
+    rows.drop("y", "w").write_csv(tmp_path / "unknown rows.csv")
+    found = {}
+    for on in ("known.parquet", "unknown rows.csv"):
+        # Models of the run are known by their name, wherever the file of their task is.
+        told = te.predict_rows(into, "task", on=tmp_path / on, workers=0)
+        found[on] = pl.read_parquet(f"{into}/{told.tables}/*.parquet").sort("model", "id")
+    known, unknown = found.values()
+    assert unknown["y"].null_count() == unknown.height == 100
+    assert unknown.drop("y", "row").equals(known.drop("y", "row"))
+    rows.drop("a").write_csv(tmp_path / "lacks.csv")
+    with pytest.raises(ConfigError, match="no column 'a'"):
+        te.predict_rows(into, "task", on=tmp_path / "lacks.csv", workers=0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tahoe_engine as te
+from chaos.processes import command_of, list_processes
 from made_models import make_run, train, write_task
 from runs import published
 from tahoe_engine.models.kept import Kept
@@ -78,14 +79,8 @@ def wait_for(into: Path, n_kept: int, process: subprocess.Popen[str]) -> None:
 
 
 def find_workers(pid: int) -> list[int]:
-    """Give the pids of the processes that a process has spawned as workers."""
-    children = [int(one) for one in open(f"/proc/{pid}/task/{pid}/children").read().split()]  # noqa: SIM115, PTH123
-    found = []
-    for child in children:
-        with open(f"/proc/{child}/cmdline", "rb") as file:  # noqa: PTH123 - of the kernel
-            if b"spawn_main" in file.read():
-                found.append(child)
-    return found
+    """Give the pids of the processes that a process has started as workers."""
+    return [child for child, (parent, _, _) in list_processes() if parent == pid and "spawn_main" in command_of(child)]
 
 
 def test_what_a_launch_left_that_died_after_publishing_goes_at_the_next(

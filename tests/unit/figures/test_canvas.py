@@ -8,13 +8,19 @@ import sys
 import zlib
 from typing import TYPE_CHECKING
 
+from matplotlib.figure import Figure
+
 from made_judgements import make_metrics, make_points
 from tahoe_engine.figures import Scores
+from tahoe_engine.figures.canvas import draw_sheet, lay_panels
 from tahoe_engine.figures.overview import draw_overview
 from tahoe_engine.figures.points import draw_points
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
+
+    import pytest
 
 
 def score(value: float) -> Scores:
@@ -98,3 +104,22 @@ def test_pictures_are_whole() -> None:
     assert kinds[0] == b"IHDR"
     assert kinds[-1] == b"IEND"
     assert b"tIME" not in kinds
+
+
+def test_the_last_bits_of_where_panels_are_placed_change_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The solver of the layout leaves them to chance: it orders what it solves by addresses in memory.
+    def paint(figure: Figure) -> None:
+        for panel in lay_panels(figure, 2, 2):
+            panel.plot([0, 1], [1, 3])
+
+    def place(figure: Figure) -> None:
+        placed(figure)
+        for axes in figure.axes:
+            left, bottom, width, height = axes.get_position(original=True).bounds
+            axes.set_position((left * (1 + 1e-14), bottom, width * (1 + 1e-14), height))
+
+    options: dict[str, Any] = {"size": (6.0, 4.0), "title": "title", "caption": "caption"}
+    before = draw_sheet("one", paint, **options)
+    placed = Figure.draw_without_rendering
+    monkeypatch.setattr(Figure, "draw_without_rendering", place)
+    assert draw_sheet("one", paint, **options) == before
