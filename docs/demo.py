@@ -26,6 +26,7 @@ CELL_COLUMNS = (
     "expr_skew",
 )
 RECIPE = "biospark-m3"
+TASK = "biospark-m4-ridge"
 FEATURE_COLUMNS = (
     "drug",
     "cell_name",
@@ -114,7 +115,9 @@ def main() -> None:
     tahoe("cells", atlas, "--into", asked.into / "run")
     tahoe("groups", "--into", asked.into / "run")
     tahoe("contrasts", "--into", asked.into / "run")
-    tahoe("features", "--into", asked.into / "run", "--recipe", RECIPE)
+    for recipe in (RECIPE, "biospark-m4"):
+        tahoe("features", "--into", asked.into / "run", "--recipe", recipe)
+    tahoe("train", "--into", asked.into / "run", "--task", TASK)
     five = asked.shared / "tahoe" / "five_real_cells.parquet"
     if five.is_file():
         runs["five real cells of Tahoe-100M"] = asked.into / "five_real_cells"
@@ -125,6 +128,7 @@ def main() -> None:
         show(run, title)
     show_contrasts(asked.into / "run")
     show_features(asked.into / "run")
+    print(f"\nmodels {TASK}: read {asked.into}/run/models/{TASK}/card.md")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ SPELT = {
 }
 LONGEST_NAME = 60  # some packages put the whole text into the field
 # Their metadata names no licence that can be looked up; read in what they ship.
-READ = {"scverse-misc": "BSD-3-Clause", "umap-learn": "BSD-3-Clause"}
+READ = {"scverse-misc": "BSD-3-Clause", "skops": "MIT", "umap-learn": "BSD-3-Clause"}
 
 
 def is_allowed(expression: str) -> bool:

@@ -25,7 +25,9 @@ print(f'{cells.height} cells, {genes.height} genes, {cells["total_counts"].sum()
 LIST_RECIPES = """
 from tahoe_engine.errors import ConfigError
 from tahoe_engine.features import list_recipes, plan_features
+from tahoe_engine.models import list_tasks
 assert {'biospark-m3', 'biospark-m4', 'dge'} <= {path.stem for path in list_recipes()}
+assert {'biospark-m3', 'compare', 'dge-benchmark'} <= {path.stem for path in list_tasks()}
 try:
     plan_features('run')
 except ConfigError as error:

@@ -48,7 +48,9 @@ def _print_stage(stage: str, found: dict[str, Any]) -> None:
     sys.stdout.write(f"{stage}\n")
     # A table that comes of another stage, as that of the genes, has the settings of that one.
     given = found.get("settings", {})
-    settings = _tell_recipe(given["features"]) if "features" in given else given.get(stage, given.get("cells", {}))
+    tellers = {"features": _tell_recipe, "models": _tell_task}
+    named = next((name for name in tellers if name in given), None)
+    settings = tellers[named](given[named]) if named else given.get(stage, given.get("cells", {}))
     print_facts(
         [
             ("  parts", f"{count(found['parts'])}, {count(found['table_rows'])} rows, {size(found['bytes'])}"),
@@ -82,6 +84,17 @@ def _tell_recipe(given: dict[str, Any]) -> dict[str, Any]:
     recipe = given["recipe"]
     names = {key: [part["name"] for part in recipe[key]] for key in ("targets", "features")}
     return {"mode": given["mode"], "table": recipe["table"], "split by": recipe["split"]["by"] or "row", **names}
+
+
+def _tell_task(given: dict[str, Any]) -> dict[str, Any]:
+    """Tell of a task what it is about; all of it stands in the manifest."""
+    task = given["task"]
+    names = {
+        "features": task["features"],
+        "targets": task["targets"],
+        "models": [one["name"] for one in task["models"]],
+    }
+    return {"mode": given["mode"], **names}
 
 
 def _spell(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.errors import BadDataError, escape_controls
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
+
+LARGEST: Final = 1e100  # of a number that is squared, and summed up
 
 
 @dataclass(frozen=True)
@@ -139,14 +141,14 @@ def require_finite(x: csr_array, columns: Sequence[str], place: str) -> None:
     Raises
     ------
     BadDataError
-        If a number is missing or infinite.
+        If a number is missing, infinite or too large to be squared.
     """
     import numpy as np
 
-    wrong = ~np.isfinite(x.data)
+    wrong = ~(np.abs(x.data) <= LARGEST)  # NaN is not, either
     if wrong.any():
         name = columns[x.indices[wrong][0]]
-        told = "has no number" if np.isnan(x.data[wrong][0]) else "is infinite"
+        told = "has no number" if np.isnan(x.data[wrong][0]) else "is infinite, or too large to be squared,"
         raise BadDataError(
             escape_controls(
                 f"{place}: {name!r} {told} in a row; impute it in the recipe, or leave the column out (without)"

@@ -14,7 +14,7 @@ from tahoe_engine.evaluate.tables import (
 )
 from tahoe_engine.evaluate.tally import collect_tally
 from tahoe_engine.evaluate.verdict import judge_fit
-from tahoe_engine.schema import FIT_SECONDS, MODEL, SPLIT
+from tahoe_engine.schema import FIT_SECONDS, MODEL, SPLIT, SPLITS
 from tahoe_engine.schema import models as tables_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tahoe_engine.schema import Table
 
 TABLES: dict[str, Table] = {table.name.partition("/")[2]: table for table in tables_of.MODEL_TABLES}
+TEST = SPLITS[-1]
 FOLDED = "cv-"  # what the splits of folds begin with
 
 
@@ -144,24 +145,35 @@ class Collected:
         import polars as pl
 
         plan, primary = self._plan, self._primary
-        baselines = [fit.label for fit in plan.fits if fit.is_baseline]
         models = [fit.label for fit in plan.fits if not fit.is_baseline]
-        metrics = add_baselines(pl.concat(self._frames["metrics"]), baselines)
+        found = pl.concat(self._frames["metrics"])
+        # What another target's mean is worth is no baseline of this one.
+        metrics = pl.concat(
+            add_baselines(
+                found.filter(pl.col(MODEL).is_in([fit.label for fit in fits])),
+                [fit.label for fit in fits if fit.is_baseline],
+            )
+            for fits in _by_target(plan).values()
+        )
         self._frames["metrics"] = [metrics]
-        for name, fits in _by_target(plan).items():
-            del name
+        # Of rows that were trained on, a test would only tell who remembers them.
+        for fits in _by_target(plan).values() if judged_on != SPLITS[0] else ():
             own = {fit.label: self._tallies[judged_on][fit.label] for fit in fits}
             named = [fit.label for fit in fits if fit.is_baseline]
             tested = test_models(own, named, metric=primary, n_bootstrap=plan.task.bootstrap, seed=plan.task.seed)
-            self._frames["tests"].append(_shape(tested.with_columns(pl.lit(judged_on).alias(SPLIT)), TABLES["tests"]))
-        tests = pl.concat(self._frames["tests"])
-        beats = dict(zip(tests[MODEL], tests["beats_baseline"], strict=True))
-        for label in models:
+            # Without two groups, or without resamples, "no" would be an answer that nobody has.
+            able = tested.filter(pl.col("p_holm").is_not_null() & pl.col("low").is_not_null())
+            self._frames["tests"].append(_shape(able.with_columns(pl.lit(judged_on).alias(SPLIT)), TABLES["tests"]))
+        beats = {row[MODEL]: row["beats_baseline"] for table in self._frames["tests"] for row in table.to_dicts()}
+        # Of folds alone, or of rows that were trained on, there is no verdict.
+        for label in models if judged_on == TEST else ():
             verdict, evidence = judge_fit(metrics.filter(pl.col(MODEL) == label), None, primary, beats=beats.get(label))
             rows = pl.DataFrame({"verdict": [verdict], "evidence": [evidence]})
             self.add("verdicts", label, rows)
         self._frames["comparison"] = [_compare(plan, metrics, seconds)]
-        return {name: pl.concat(frames) for name, frames in self._frames.items() if frames and frames[0].height}
+        return {
+            name: pl.concat(frames) for name, frames in self._frames.items() if any(frame.height for frame in frames)
+        }
 
 
 def _by_target(plan: ModelsPlan) -> dict[str, list[Fit]]:

@@ -71,6 +71,44 @@ def fit_ridge(
     ConfigError
         If there are more than 5,000 columns, no folds to choose by, or a parameter or metric it has not.
     """
+    alphas, folds, metric = plan_ridge(material, model, task)
+    tuned = len(alphas) > 1
+    shifts, sums = _sum_all(material, folds, model.rows, task.seed, computing)
+    candidates = _try_alphas(sums, folds, alphas, metric) if tuned else None
+    alpha = alphas[0] if candidates is None else _chosen(candidates)
+    total = _add_all(list(sums.values()))
+    weights, offset = solve_ridge(total, [alpha])[0]
+    notes = (
+        (f"fitted to {total.n:,} of {material.count_rows():,} training rows",)
+        if total.n < material.count_rows()
+        else ()
+    )
+    estimator = _make_ridge(alpha, weights, offset, shifts)
+    return Fitted(estimator, {"alpha": alpha}, total.n, candidates=candidates, notes=notes)
+
+
+def plan_ridge(material: Material, model: Model, task: Task) -> tuple[list[float], tuple[int, ...], str]:
+    """Say what is to be solved, before anything is read.
+
+    Parameters
+    ----------
+    material, model, task
+        As in `fit_ridge`.
+
+    Returns
+    -------
+    alphas : list of float
+        The largest first.
+    folds : tuple of int
+        By which one is chosen; none where there is one.
+    metric : str
+        Likewise.
+
+    Raises
+    ------
+    ConfigError
+        As `fit_ridge`.
+    """
     alphas = _read_alphas(model)
     n_columns = len(material.columns)
     if n_columns > MOST_COLUMNS:
@@ -88,18 +126,7 @@ def fit_ridge(
             f"model {model.name!r} tries several alphas, and features {material.features!r} have no folds to choose "
             "by; give their split folds, or the model one alpha"
         )
-    shifts, sums = _sum_all(material, folds, model.rows, task.seed, computing)
-    candidates = _try_alphas(sums, folds, alphas, metric) if tuned else None
-    alpha = alphas[0] if candidates is None else _chosen(candidates)
-    total = _add_all(list(sums.values()))
-    weights, offset = solve_ridge(total, [alpha])[0]
-    notes = (
-        (f"fitted to {total.n:,} of {material.count_rows():,} training rows",)
-        if total.n < material.count_rows()
-        else ()
-    )
-    estimator = _make_ridge(alpha, weights, offset, shifts)
-    return Fitted(estimator, {"alpha": alpha}, total.n, candidates=candidates, notes=notes)
+    return alphas, folds, metric
 
 
 def solve_ridge(products: Products, alphas: Sequence[float]) -> list[tuple[Floats, Floats]]:

@@ -61,6 +61,8 @@ class Material:
         Of the split.
     fold_rows : tuple of int
         Training rows of each fold.
+    n_groups : int
+        Groups of the split that train.
     cluster_columns : tuple of str
         That clusters are told apart by; none: the number of the row modulo 1,000.
     cluster_names : tuple of str
@@ -84,6 +86,7 @@ class Material:
     missing: Mapping[str, int]
     n_folds: int
     fold_rows: tuple[int, ...]
+    n_groups: int
     cluster_columns: tuple[str, ...]
     cluster_names: tuple[str, ...] = field(repr=False)
     split_hash: str
@@ -154,12 +157,7 @@ class Material:
         Returns
         -------
         Material
-            With these columns.
-
-        Raises
-        ------
-        ConfigError
-            If there is no such block or column, or none is left.
+            With these columns; ConfigError if there is no such block or column, or none is left.
         """
         features = open_features(self.root, self.features, self.manifest)
         columns, sources = select_columns(features, self.target, blocks, without)

@@ -12,6 +12,7 @@ from tahoe_engine.daskml import require_daskml
 from tahoe_engine.errors import ConfigError, LeakError, escape_controls
 from tahoe_engine.features import load_features, load_recipe
 from tahoe_engine.models.labels import choose_targets, list_fits
+from tahoe_engine.models.sound import require_sound
 from tahoe_engine.models.tasks import load_task
 from tahoe_engine.named import BUG_COMPAT, HONEST
 from tahoe_engine.run import require_room
@@ -54,6 +55,8 @@ class ModelsPlan:
         Baselines first.
     root : Path
         The run folder.
+    notes : tuple of str
+        What is done otherwise than the task says, and why.
     """
 
     settings: Settings
@@ -64,6 +67,7 @@ class ModelsPlan:
     targets: tuple[str, ...]
     fits: tuple[Fit, ...] = field(repr=False)
     root: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def stage(self) -> str:
@@ -209,7 +213,12 @@ def plan_models(
     features = load_features(root, _name_features(read, settings.models.mode))
     targets = choose_targets(read, features.lineage["targets"])
     fits = list_fits(read, root, features.name, targets)
-    return ModelsPlan(settings, name, read, settings.models.mode, features, targets, tuple(fits), root)
+    read, notes = _fit_folds(read, fits)
+    if read.compare and not read.folds.number:
+        told = "; ".join(notes) or "folds.number = 0"
+        raise ConfigError(f"{name}: a comparison is made over folds, and there are none ({told})")
+    require_sound(read, fits, features)
+    return ModelsPlan(settings, name, read, settings.models.mode, features, targets, tuple(fits), root, notes)
 
 
 def name_recipe(task: str, mode: str = HONEST) -> tuple[str, str]:
@@ -249,6 +258,20 @@ def _name_features(task: Task, mode: str) -> str:
         except ConfigError:
             pass
     return Path(task.features).stem if task.features.endswith(".toml") else task.features
+
+
+def _fit_folds(task: Task, fits: list[Fit]) -> tuple[Task, tuple[str, ...]]:
+    """Make no more folds than there are groups that train: each group is in one of them."""
+    groups = min(fit.material.n_groups for fit in fits)
+    wanted = task.folds.number
+    # What is searched for needs its folds: there the search says what is missing.
+    if task.folds.of == "all" or groups >= wanted or any(fit.model.search for fit in fits):
+        return task, ()
+    number = groups if groups > 1 else 0
+    note = f"{groups} {'group trains' if groups == 1 else 'groups train'} and {wanted} folds were asked for: " + (
+        f"there are {number}" if number else "there is no cross-validation"
+    )
+    return task.model_copy(update={"folds": task.folds.model_copy(update={"number": number})}), (note,)
 
 
 def _choose_task(task: str | None, settings: Settings) -> str:

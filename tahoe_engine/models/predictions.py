@@ -260,9 +260,8 @@ def name_classes(codes: NDArray[Any], names: tuple[str, ...], column: str) -> pl
     return pl.Series(column, names, dtype=pl.String).gather(codes)
 
 
-@lru_cache(maxsize=2)
 def load_model(path: str, sha256: str, trusted: tuple[str, ...]) -> Any:  # noqa: ANN401 - any estimator
-    """Load a model, once a process.
+    """Load a model, once a process while its file stays as it is.
 
     Parameters
     ----------
@@ -286,7 +285,14 @@ def load_model(path: str, sha256: str, trusted: tuple[str, ...]) -> Any:  # noqa
         If it has other types.
     """
     file = Path(path)
-    content = file.read_bytes() if file.is_file() else b""
+    found = file.stat() if file.is_file() else None
+    stamp = None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+    return _load_once(path, sha256, trusted, stamp)
+
+
+@lru_cache(maxsize=2)
+def _load_once(path: str, sha256: str, trusted: tuple[str, ...], stamp: tuple[int, ...] | None) -> Any:  # noqa: ANN401
+    content = b"" if stamp is None else Path(path).read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise StageError(f"{path} is gone or has other bytes than its model had; run `tahoe train` again")
     return decode_baseline(content) if path.endswith(JSON) else decode_model(content, trusted)

@@ -57,7 +57,7 @@ def publish(launch: Launch, judged: Judged) -> dict[str, Any]:
     }
     scores = Scores(judged.tables["metrics"], judged.metric, judged.judged_on, target=", ".join(plan.targets[:SHOWN]))
     figures = draw_figures(judged.tables, scores)
-    page = {**facts, "name": plan.name, "task": plan.task.describe(), "into": plan.root.name}
+    page = {**facts, "name": plan.name, "task": plan.task.describe()}
     files = {f"{name}.parquet": encode_frame(table) for name, table in judged.tables.items()}
     files |= {f"{FIGURES}/{name}": content for name, content in figures.items()}
     files[PAGE] = write_page(page, judged.tables, sorted(figures)).encode()
@@ -150,7 +150,8 @@ def list_notes(launch: Launch, judged: Judged, models: list[dict[str, Any]]) -> 
         Sentences.
     """
     plan = launch.plan
-    notes = [f"{label}: {note}" for label, fitted in launch.fitted.items() for note in fitted.notes]
+    notes = list(plan.notes)
+    notes += [f"{label}: {note}" for label, fitted in launch.fitted.items() for note in fitted.notes]
     for fit in plan.fits:
         strange = fit.material.strange
         if strange and not fit.is_baseline:
@@ -159,6 +160,10 @@ def list_notes(launch: Launch, judged: Judged, models: list[dict[str, Any]]) -> 
     if leaks:
         notes.append(f"the features leak ({len(leaks)} findings were allowed): no number here is a measure of skill")
     tested = [row for row in models if row["beats_baseline"] is not None]
+    if judged.judged_on == SPLITS[0]:
+        notes.append("nothing was held out: the numbers are of rows that were trained on, and tell nothing of others")
+    elif not tested and not all(fit.is_baseline for fit in plan.fits):
+        notes.append("nothing was tested against the baseline: that takes two held-out groups, and bootstrap > 0")
     if tested and not any(row["beats_baseline"] for row in tested):
         notes.append(f"no model is better than the baseline on {judged.judged_on} (one-sided, Holm)")
     return notes

@@ -91,6 +91,7 @@ def train_models(  # noqa: PLR0913 - the keywords are the options of the command
             launch = Launch(plan, layout, journal)
             finished = launch.find_finished()
             if finished is not None:
+                launch.kept.clear()  # a launch that died after publishing had no time to
                 return ModelsReport(layout.root, plan.name, finished, 0, len(plan.fits), time.monotonic() - start)
             with open_computing(settings.workers, launch.n_tasks, gate=describe_build) as computing:
                 launch.fit(computing, tell)

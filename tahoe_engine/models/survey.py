@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tahoe_engine.errors import BadDataError, ConfigError, StageError, escape_controls
 from tahoe_engine.features.loaded import load_features
 from tahoe_engine.features.store import SPLIT_FILE
-from tahoe_engine.models.blocks import Piece
+from tahoe_engine.models.blocks import LARGEST, Piece
 from tahoe_engine.run import Layout, require_whole
 from tahoe_engine.run.manifest import digest_of
 from tahoe_engine.schema import FEATURES, FOLD, SAMPLE, SPLITS
@@ -83,6 +83,7 @@ def survey_rows(root: str, name: str, target: str, kind: str) -> tuple[Features,
         "missing": seen.missing,
         "n_folds": len(seen.fold_rows),
         "fold_rows": tuple(seen.fold_rows),
+        "n_groups": len(seen.training) if clusters else sum(piece.n_rows for piece in pieces[SPLITS[0]]),
         "cluster_columns": clusters,
         "cluster_names": tuple(sorted(seen.names)) if clusters else tuple(map(str, range(ROW_CLUSTERS))),
         "split_hash": features.manifest["split"]["hash"],
@@ -101,6 +102,7 @@ class _Seen:
         self.missing = dict.fromkeys(SPLITS, 0)
         self.values: dict[str, set[str]] = {of: set() for of in SPLITS}
         self.names: set[str] = set()
+        self.training: set[str] = set()
         self.fold_rows = [0] * n_folds
 
     def look_at(self, split: str) -> Iterator[Piece]:
@@ -124,10 +126,16 @@ class _Seen:
         target = rows[self._target]
         if target.dtype.is_float() and target.is_infinite().any():
             raise BadDataError(f"the target {self._target!r} is infinite in a row of {part}; leave such rows out")
+        if not self._classes and float(target.abs().max()) > LARGEST:  # type: ignore[arg-type]
+            raise BadDataError(
+                f"the target {self._target!r} is above {LARGEST:g} in a row of {part}: too large to be squared"
+            )
         if self._classes:
             self.values[split].update(target.cast(pl.String).unique())
         if self._clusters:
-            self.names.update(rows.select(name_clusters(self._clusters)).to_series().unique())
+            named = rows.select(name_clusters(self._clusters)).to_series().unique()
+            self.names.update(named)
+            self.training.update(named if split == SPLITS[0] else ())
         if split == SPLITS[0]:
             for fold, n in rows[FOLD].drop_nulls().value_counts().iter_rows():
                 self.fold_rows[fold] += n

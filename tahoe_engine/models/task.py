@@ -97,6 +97,12 @@ class Folds(Part):
     of: Literal["train", "all"] = "train"
     blocks: Names = ()
 
+    @model_validator(mode="after")
+    def _leaves_rows(self) -> Folds:
+        if self.number == 1:
+            raise ValueError("number = 1: a single fold leaves no rows to train on; write 0 for none, or 2 and more")
+        return self
+
 
 class Importance(Part):
     """Permutation importance on held-out rows.

@@ -47,7 +47,8 @@ def collect_garbage(path: str | PathLike[str], *, dry_run: bool = False) -> list
     -------
     list of Garbage
         What was removed, sorted: parts set aside by ``--new``, ``--accept-changed-inputs`` or because they were
-        damaged; unfinished files of launches that died; receipts and gene sums of units that are not in the plan.
+        damaged; unfinished files of launches that died; receipts and gene sums of units that are not in the plan; what
+        a stage kept of work under way and left when it was published.
 
     Raises
     ------
@@ -84,6 +85,10 @@ def _find(layout: Layout) -> Iterator[Path]:
         stage = unflatten(plan.stem.removeprefix("plan-"))
         if not STAGE_NAME.fullmatch(stage):
             raise StageError(f"{plan} is not a plan of this engine; nothing was removed")
+        # Before it is published, a launch goes on from there.
+        if layout.stage_manifest(stage).exists():
+            _require_own(layout, layout.kept(stage))
+            yield from (path for path in layout.kept(stage).rglob("*") if not path.is_dir() or path.is_symlink())
         names = {flatten(name) for name in read_plan(layout, stage)["inputs"]}
         for folder in (layout.receipts(stage), *(file.parent for file in layout.unit_files(stage, "any").values())):
             # What users read is not ours to remove: `tahoe verify` names strangers there.

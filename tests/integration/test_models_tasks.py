@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -17,7 +18,15 @@ import tahoe_engine as te
 from made_models import read_metric, read_model_table, train
 from runs import published
 from tahoe_engine.errors import LeakError
+from tahoe_engine.models.catalogue import find_entry
+from tahoe_engine.models.kept import Kept
+from tahoe_engine.models.material import open_material
+from tahoe_engine.models.memory import fit_memory
+from tahoe_engine.models.tasks import list_tasks, load_task
+from tahoe_engine.run import Layout
+from tahoe_engine.sections import WorkersSettings
 from tahoe_engine.synth import write_atlas, write_tables
+from tahoe_engine.workers import open_computing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,11 +46,21 @@ IMPORTANCES = {"logFC": 0.760, "AveExpr": 0.055, "P.Value": 0.0685, "adj.P.Val":
 
 
 @pytest.fixture(scope="module")
-def benchmark(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The published benchmark on the published table."""
+def features(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features of the published table, as they were published."""
     into = tmp_path_factory.mktemp("dge") / "run"
     te.make_features(into, "dge", mode="bug-compat", table=shared / DGE, workers=0, allow_leaks=True)
-    train(into, "dge-benchmark", mode="bug-compat", allow_leaks=True)
+    return into
+
+
+@pytest.fixture(scope="module")
+def benchmark(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The five published classifiers, without the grid."""
+    into = tmp_path_factory.mktemp("five") / "run"
+    shutil.copytree(features, into)
+    text = next(path for path in list_tasks() if path.stem == "dge-benchmark").read_text()
+    (into.parent / "dge-benchmark.toml").write_text(text[: text.rindex("[[bug_compat.models]]")])
+    train(into, into.parent / "dge-benchmark.toml", mode="bug-compat", allow_leaks=True)
     return into
 
 
@@ -71,7 +90,6 @@ def published_forest(table: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return into
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", PUBLISHED)
 def test_the_published_classifiers_of_the_top_table_have_their_published_accuracies(
     benchmark: Path, model: str
@@ -86,22 +104,30 @@ def test_the_published_classifiers_of_the_top_table_have_their_published_accurac
 
 
 @pytest.mark.slow
-def test_all_54_forests_of_the_grid_are_as_good_and_the_first_is_the_published_one(benchmark: Path) -> None:
-    name = "dge-benchmark-bug-compat"
-    tried = read_model_table(benchmark, name, "candidates").filter(model="forest-grid")
+def test_all_54_forests_of_the_grid_are_as_good_and_the_first_is_the_published_one(
+    features: Path, tmp_path: Path
+) -> None:
+    task = load_task("dge-benchmark", "bug-compat")[1]
+    (model,) = (model for model in task.models if model.search)
+    material = open_material(features, "dge-bug-compat", "direction", without=model.without)
+    layout = Layout(tmp_path / "run")
+    layout.temporary.mkdir(parents=True)
+    kept = Kept(layout, "models/grid")
+    with open_computing(WorkersSettings(count=0), 1) as computing:
+        fitted = fit_memory(material, model, find_entry("random_forest", material.kind), task, computing, kept)
+    tried = fitted.candidates
+    assert tried is not None
     assert tried.height == 54
     assert tried["tied"].all()
     assert set(tried["rank"]) == {1}
     (chosen,) = tried.filter("chosen")["parameters"]
     expected = {"max_depth": None, "min_samples_leaf": 1, "min_samples_split": 2, "n_estimators": 50}
     assert {key: value for key, value in json.loads(chosen).items() if key in expected} == expected
-    found = read_model_table(benchmark, name, "importances").filter(model="forest-grid", kind="impurity")
-    own = dict(found.select("feature", "value").rows())
-    for feature, value in IMPORTANCES.items():
-        assert own[feature] == pytest.approx(value, abs=1e-3), feature
+    # The order of the rows is that of the published split: a forest draws them by their place.
+    found = fitted.estimator[-1].feature_importances_
+    assert dict(zip(material.columns, found, strict=True)) == pytest.approx(IMPORTANCES, abs=1e-3)
 
 
-@pytest.mark.slow
 def test_the_l1_penalty_leaves_the_fold_change_alone(benchmark: Path) -> None:
     found = read_model_table(benchmark, "dge-benchmark-bug-compat", "importances")
     own = dict(found.filter(model="l1-logistic", kind="coefficient").select("feature", "value").rows())
@@ -110,11 +136,16 @@ def test_the_l1_penalty_leaves_the_fold_change_alone(benchmark: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_the_fold_change_nothing_is_better_than_the_majority(honest: Path, shared: Path) -> None:
-    tests = read_model_table(honest, "dge-benchmark", "tests")
-    assert tests.filter(pl.col("model") != "majority")["beats_baseline"].sum() == 0
+def test_without_the_fold_change_no_model_is_better_over_the_folds_and_in_the_test(honest: Path, shared: Path) -> None:
+    tests = dict(read_model_table(honest, "dge-benchmark", "tests").select("model", "beats_baseline").rows())
+    folds = read_model_table(honest, "dge-benchmark", "comparison").filter(metric="balanced_accuracy")
+    told = {row["model"]: row["mean"] - row["sd"] for row in folds.to_dicts()}
+    # Four genes of the test go up: one of the two may be luck.
+    assert not [model for model in PUBLISHED if tests[model] and told[model] > 0.5]
     for model in PUBLISHED:
         for metric in ("balanced_accuracy", "mcc", "roc_auc", "average_precision"):
+            if model == "svm" and metric in {"roc_auc", "average_precision"}:
+                continue  # it has no probabilities
             told = read_metric(honest, "dge-benchmark", model, metric)
             assert told["n"] == 60
             assert told["baseline"] is not None or metric not in {"balanced_accuracy", "mcc"}
@@ -140,9 +171,9 @@ def test_the_published_forest_knows_the_line_by_a_column_made_of_it(published_fo
     def accuracy(model: str) -> float:
         return float(read_metric(published_forest, name, model, "accuracy")["value"])
 
-    assert accuracy("forest-21-columns") >= 0.99
+    assert accuracy("forest") >= 0.99
     assert accuracy("logistic") >= 0.99
-    assert accuracy("forest") >= 0.97  # with 40,000 rows to train on .9974, here there are 6,400
+    assert accuracy("forest-14-columns") >= 0.97  # with 40,000 rows to train on .9974, here there are 6,400
     majority = float(read_metric(published_forest, name, "forest", "accuracy")["baseline"])
     assert accuracy("forest-without-delta") < majority + 0.02 < 0.8
     page = (published_forest / f"models/{name}/card.md").read_text()
@@ -180,11 +211,11 @@ def test_the_ridge_of_milestone_4_explains_little_as_published_and_honestly(tabl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("lines", "cells", "bar"), [(LINES, 2_000, 0.99), (6, 4_500, 0.95)])
+@pytest.mark.parametrize(("lines", "cells", "bar"), [(LINES, 1_600, 0.99), (5, 2_400, 0.95)])
 def test_genes_tell_the_line_on_plates_that_were_held_out(
     tmp_path: Path, lines: tuple[str, ...] | int, cells: int, bar: float
 ) -> None:
-    write_atlas(tmp_path / "atlas", plates=(4, 5, 6, 7), wells=4, lines=lines, cells=cells, seed=2, shard_rows=1_500)
+    write_atlas(tmp_path / "atlas", plates=(4, 5, 6, 7), wells=4, lines=lines, cells=cells, seed=2, shard_rows=800)
     into = tmp_path / "run"
     te.scan_cells(tmp_path / "atlas", into, workers=0)
     te.sum_groups(into, workers=0)

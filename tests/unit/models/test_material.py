@@ -113,9 +113,19 @@ def test_rows_that_were_split_one_by_one_have_a_thousand_clusters(tmp_path: Path
     assert len(material.cluster_names) == 1000
 
 
-def test_the_nearest_stored_group_stands_for_what_was_derived(tmp_path: Path) -> None:
+def test_a_derived_column_of_the_split_goes_along(tmp_path: Path) -> None:
     value = {"kind": "column", "name": "delta", "column": "value"}
     recipe = make_recipe(split={"by": ["twice"], "test": 0.5}, derive={"twice": "dose_um * 2"}, targets=[value])
+    make(tmp_path / "run", make_cells(8), recipe)
+    material = open_material(tmp_path / "run", "custom", "delta")
+    assert (material.cluster_columns, material.split_by) == (("twice",), "twice")
+
+
+def test_wells_stand_for_a_group_that_is_stored_as_a_feature_only(tmp_path: Path) -> None:
+    value = {"kind": "column", "name": "delta", "column": "value"}
+    doses = {"kind": "numeric", "name": "doses", "columns": ["twice"], "steps": ["log1p"]}
+    split = {"by": ["twice"], "test": 0.5}
+    recipe = make_recipe(split=split, derive={"twice": "dose_um * 2"}, targets=[value], features=[doses])
     make(tmp_path / "run", make_cells(8), recipe)
     material = open_material(tmp_path / "run", "custom", "delta")
     assert material.cluster_columns == (schema.SAMPLE,)

@@ -97,8 +97,8 @@ def test_the_grid_of_the_top_table_has_54_combinations_and_the_first_is_the_refe
 def test_the_published_forest_is_there_with_and_without_the_column_that_names_the_line() -> None:
     task, recipe = open_both("biospark-m4-forest", BUG_COMPAT)
     models = {model.name: set(model.without) for model in task.models}
-    assert models["forest-without-delta"] - models["forest"] == {"scaled delta_mean"}
-    assert {block.name for block in recipe.features} - models["forest"] == {"scaled", "drug", "line"}
+    assert models["forest-without-delta"] - models["forest-14-columns"] == {"scaled delta_mean"}
+    assert {block.name for block in recipe.features} - models["forest-14-columns"] == {"scaled", "drug", "line"}
 
 
 @pytest.mark.parametrize("name", [name for name, mode in MODES if mode == HONEST])
