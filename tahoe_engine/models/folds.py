@@ -13,7 +13,7 @@ from tahoe_engine.models.baseline import learn_baseline
 from tahoe_engine.models.fitted import Held
 from tahoe_engine.models.foldrows import choose_sample, load_sample
 from tahoe_engine.models.memory import PATIENCE_S, take_receipt
-from tahoe_engine.models.search import search_grid
+from tahoe_engine.models.search import search_nested
 from tahoe_engine.models.training import train_rows
 from tahoe_engine.run.manifest import digest_of
 
@@ -107,15 +107,16 @@ def validate_folds(  # noqa: PLR0913, PLR0917 - all ways of fitting take the sam
     told = {"sample": sample.key, "model": model.model_dump(mode="json"), "scaled": entry.scaled}
     found: dict[int, Held] = {}
     units = []
+    searched: list[dict[str, Any]] = []
     for fold in range(task.folds.number):
         key = digest_of({**told, "primary": task.primary, "fold": fold})
         held = _decode(kept.find(key))
         if held is not None:
             found[fold] = held
             continue
-        chosen: dict[str, Any] = {}
-        if model.search and entry.way != "baseline":
-            _, chosen = search_grid(sample, folds, model, entry, task, computing, kept, without=fold)
+        if model.search and entry.way != "baseline" and not searched:
+            searched = [one for _, one in search_nested(sample, folds, model, entry, task, computing, kept)]
+        chosen = searched[fold] if searched else {}
         units.append(FoldUnit(sample, model, entry, fold, {**model.parameters, **chosen}, key))
     with closing(computing.run_units(fit_fold, units, slack_s=PATIENCE_S)) as outcomes:
         for unit, outcome in outcomes:

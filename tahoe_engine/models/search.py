@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from itertools import product
+from dataclasses import dataclass, field
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Final
 
 from tahoe_engine.daskml import search_grid as try_candidates
@@ -14,6 +15,8 @@ from tahoe_engine.models.trial import Scorer, Trial
 from tahoe_engine.run.manifest import digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
@@ -60,8 +63,6 @@ def search_grid(  # noqa: PLR0913, PLR0917 - each is one thing it needs
     task: Task,
     computing: Computing,
     kept: Kept,
-    *,
-    without: int = -1,
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Try every combination on every fold.
 
@@ -81,8 +82,6 @@ def search_grid(  # noqa: PLR0913, PLR0917 - each is one thing it needs
         Who computes.
     kept : Kept
         Where finished batches are.
-    without : int
-        A fold whose rows are not looked at: it is held out for a judgement of the whole search.
 
     Returns
     -------
@@ -96,40 +95,121 @@ def search_grid(  # noqa: PLR0913, PLR0917 - each is one thing it needs
     ConfigError
         If a combination cannot be fitted.
     """
+    left_out = [(number,) for number in range(sample.n_folds)]
+    tried = _try_all(sample, folds, left_out, model, entry, task, computing, kept)
+    metric = choose_metric(task.primary, sample.material.kind)
+    return tabulate_candidates(
+        list_candidates(model),
+        [[one.held_out[left] for left in left_out] for one in tried],
+        [[one.trained_on[left] for left in left_out] for one in tried],
+        metric,
+    )
+
+
+def search_nested(  # noqa: PLR0913, PLR0917 - what `search_grid` has
+    sample: Sample,
+    folds: NDArray[np.int64],
+    model: Model,
+    entry: Entry,
+    task: Task,
+    computing: Computing,
+    kept: Kept,
+) -> list[tuple[pl.DataFrame, dict[str, Any]]]:
+    """Try every combination within all folds but one, for each of them: it is held out to judge the search.
+
+    A fit without two folds tells about either where the other is the one that judges: half as many are made.
+
+    Parameters
+    ----------
+    sample, folds, model, entry, task, computing, kept
+        As in `search_grid`.
+
+    Returns
+    -------
+    list of (polars.DataFrame, dict)
+        For each fold, what `search_grid` would have found without its rows.
+
+    Raises
+    ------
+    ConfigError
+        If a combination cannot be fitted.
+    """
+    numbers = range(sample.n_folds)
+    tried = _try_all(sample, folds, list(combinations(numbers, 2)), model, entry, task, computing, kept)
+    metric, candidates = choose_metric(task.primary, sample.material.kind), list_candidates(model)
+    found = []
+    for judging in numbers:
+        others = [number for number in numbers if number != judging]
+        pairs = [(min(judging, other), max(judging, other)) for other in others]
+        # Of a pair, the fold that does not judge is what the candidates are compared by.
+        held_out = [[one.held_out[(*pair, other)] for pair, other in zip(pairs, others, strict=True)] for one in tried]
+        trained_on = [[one.trained_on[pair] for pair in pairs] for one in tried]
+        found.append(tabulate_candidates(candidates, held_out, trained_on, metric))
+    return found
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Scores of a candidate.
+
+    Parameters
+    ----------
+    held_out : dict
+        On a fold, by the folds that were left out and the fold itself.
+    trained_on : dict
+        On what it was fitted to, by the folds that were left out.
+    """
+
+    held_out: dict[tuple[int, ...], float] = field(default_factory=dict)
+    trained_on: dict[tuple[int, ...], float] = field(default_factory=dict)
+
+
+def _try_all(  # noqa: PLR0913, PLR0917 - what `search_grid` has
+    sample: Sample,
+    folds: NDArray[np.int64],
+    left_out: Sequence[tuple[int, ...]],
+    model: Model,
+    entry: Entry,
+    task: Task,
+    computing: Computing,
+    kept: Kept,
+) -> list[Tried]:
+    """Fit each candidate without each of some sets of folds, all of one size, and score it on every fold of the set."""
     import numpy as np
 
-    numbers = [number for number in range(sample.n_folds) if number != without]
-    metric = choose_metric(task.primary, sample.material.kind)
-    splits = [
-        (np.flatnonzero((folds != number) & (folds != without)), np.flatnonzero(folds == number)) for number in numbers
-    ]
-    candidates = list_candidates(model)
+    metric, n_classes = choose_metric(task.primary, sample.material.kind), len(sample.material.classes)
+    inside = [np.isin(folds, left) for left in left_out]
+    splits = [(np.flatnonzero(~one), np.flatnonzero(one)) for one in inside]
     told = {
         "sample": sample.key,
         "model": model.model_dump(mode="json"),
         "scaled": entry.scaled,
         "metric": metric,
-        "without": without,
+        "left out": left_out,
     }
-    n_classes = len(sample.material.classes)
     trial = Trial(entry, sample.material.kind, task.seed, n_classes, model.passes.epochs)
-    whole = [{**model.parameters, **chosen} for chosen in candidates]
-    held_out: dict[int, list[float]] = {}
-    trained_on: dict[int, list[float]] = {}
+    whole = [{**model.parameters, **chosen} for chosen in list_candidates(model)]
+    tried = [Tried() for _ in whole]
+    sides = range(len(left_out[0]) if left_out else 0)
     for batch in _list_batches(group_candidates(entry, whole, len(folds))):
         key = digest_of({**told, "search": batch})
         found = _read_scores(kept.find(key))
         if found is None:
             x, y = computing.defer(_load_arrays, sample, n_results=2)
             grid = {"parameters": [tuple(whole[place] for place in group) for group in batch]}
-            scorers = [Scorer(metric, n_classes, place) for place in range(max(map(len, batch)))]
-            found = [one.transpose(0, 2, 1).tolist() for one in try_candidates(trial, grid, x, y, splits, scorers)]
+            places = range(max(map(len, batch)))
+            scorers = [Scorer(metric, n_classes, place, side) for place in places for side in sides]
+            found = [one.tolist() for one in try_candidates(trial, grid, x, y, splits, scorers)]
             kept.keep(key, json.dumps(found).encode())
-        for scores, told_by in zip((held_out, trained_on), found, strict=True):
-            for group, by_place in zip(batch, told_by, strict=True):
-                scores.update(zip(group, by_place, strict=False))
-    in_order = [[one[at] for at in range(len(whole))] for one in (held_out, trained_on)]
-    return tabulate_candidates(candidates, in_order[0], in_order[1], metric)
+        for group, *by_split in zip(batch, *found, strict=True):
+            for left, held_out, trained_on in zip(left_out, *by_split, strict=True):
+                for at, place in enumerate(group):
+                    scores = tried[place]
+                    scores.trained_on[left] = trained_on[at * len(left)]
+                    for side in sides:
+                        own = left if len(left) == 1 else (*left, left[side])
+                        scores.held_out[own] = held_out[at * len(left) + side]
+    return tried
 
 
 def tabulate_candidates(
@@ -197,8 +277,11 @@ def _list_batches(groups: list[list[int]]) -> list[list[list[int]]]:
 
 
 def _load_arrays(sample: Sample) -> tuple[Any, Any]:
+    """Give the rows, and beside each target the number of its fold: whoever scores two folds tells them apart."""
+    import numpy as np
+
     block = load_sample(sample)
-    return block.x, block.y
+    return block.x, np.column_stack([block.y, sample.assign(block)])
 
 
 def _or_null(value: float) -> float | None:

@@ -84,13 +84,17 @@ class Trial:
         Parameters
         ----------
         x, y
-            Rows.
+            Rows; beside each target the number of its fold.
 
         Returns
         -------
         Trial
             Itself.
         """
+        import numpy as np
+
+        y, folds = np.ascontiguousarray(y[:, 0]), y[:, 1]
+        self.folds_ = frozenset(np.unique(folds).tolist())
         options = {"seed": self.seed, "n_classes": self.n_classes, "epochs": self.epochs}
         self.trained_: list[Trained] = train_together(self.entry, self.kind, self.parameters, x, y, **options)
         return self
@@ -114,11 +118,14 @@ class Scorer:
         Of the target.
     place : int
         Of the candidate among those that were fitted together.
+    side : int
+        Of the folds that were left out, the first or the second.
     """
 
     metric: str
     n_classes: int
     place: int
+    side: int
 
     def __call__(self, trial: Trial, x: Any, y: Any) -> float:  # noqa: ANN401 - rows
         """Score a fitted candidate on rows.
@@ -128,15 +135,23 @@ class Scorer:
         trial : Trial
             Fitted.
         x, y
-            Rows.
+            Rows: those it was fitted to, or those of the folds that were left out.
 
         Returns
         -------
         float
-            NaN where the metric is not defined, or there is no such candidate.
+            NaN where the metric is not defined, or there is no such candidate. Rows it was fitted to have one side.
         """
-        if self.place >= len(trial.trained_):
+        import numpy as np
+
+        y, folds = np.ascontiguousarray(y[:, 0]), y[:, 1]
+        numbers = np.unique(folds).tolist()
+        fitted = trial.folds_.issuperset(numbers)
+        if self.place >= len(trial.trained_) or (fitted and self.side):
             return float("nan")
+        if len(numbers) > 1 and not fitted:
+            own = folds == numbers[self.side]
+            x, y = x[own], y[own]
         found = trial.trained_[self.place]
         chances = found.predict_probabilities(x) if self.metric in PROBABILITY_METRICS else None
         score = score_predictions(self.metric, y, found.predict(x), chances, self.n_classes)

@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 SEED = 1
 FEATURES, TARGET = "full", "delta_mean"
 MODELS: dict[str, dict[str, Any]] = {
-    "forest": {"estimator": "random_forest", "parameters": {"n_estimators": 64, "min_samples_leaf": 5}},
+    "forest": {
+        "estimator": "random_forest",
+        "parameters": {"n_estimators": 64, "min_samples_leaf": 5, "max_features": 0.3},
+    },
     "grid": {
         "estimator": "random_forest",
-        "parameters": {"n_estimators": 16},
+        "parameters": {"n_estimators": 16, "max_features": 0.3},
         "search": {"min_samples_leaf": [2, 5, 10], "max_depth": [4, 8]},
     },
 }

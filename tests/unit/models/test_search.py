@@ -19,7 +19,7 @@ from tahoe_engine.models import search
 from tahoe_engine.models.catalogue import find_entry
 from tahoe_engine.models.foldrows import choose_sample, load_sample, spread_clusters
 from tahoe_engine.models.scores import choose_metric, score_predictions
-from tahoe_engine.models.search import list_candidates, search_grid
+from tahoe_engine.models.search import list_candidates, search_grid, search_nested
 from tahoe_engine.models.task import Model, Task
 from tahoe_engine.workers import open_computing
 
@@ -43,10 +43,11 @@ def material() -> Any:
 def run(material: Any, model: Model, task: Task, settings: WorkersSettings = HERE, **options: Any) -> Any:
     entry = find_entry(model.estimator, material.kind)
     kept: Any = options.pop("kept", None) or Memory()
+    how = options.pop("how", search_grid)
     with open_computing(settings, 2) as computing:
         sample = choose_sample(material, model, entry, task)
         folds = sample.assign(load_sample(sample))
-        return search_grid(sample, folds, model, entry, task, computing, kept, **options), folds
+        return how(sample, folds, model, entry, task, computing, kept), folds
 
 
 @pytest.mark.parametrize(
@@ -102,15 +103,33 @@ def test_a_search_that_was_broken_off_goes_on_and_ends_alike(material: Any, monk
 def test_a_fold_that_is_held_out_is_not_looked_at(material: Any) -> None:
     model = Model(name="m", estimator="random_forest", search={"max_depth": (1, 3)})
     task = make_task(folds={"number": 4})
-    (table, _), folds = run(material, model, task, without=2)
+    found, folds = run(material, model, task, how=search_nested)
+    (table, _) = found[2]
     spoilt = make_rows(
         material.gather().x.toarray(),
         np.where(folds == 2, 1e6, material.gather().y),
         clusters=material.gather().clusters,
     )
-    (again, _), _ = run(spoilt, model, task, without=2)
+    load_sample.cache_clear()  # made rows all have one key
+    spoiled, _ = run(spoilt, model, task, how=search_nested)
     assert table["folds"].to_list() == [3, 3]
-    assert again.equals(table)
+    assert spoiled[2][0].equals(table)
+    assert not spoiled[1][0].equals(found[1][0])
+    load_sample.cache_clear()
+    # Each fold for itself, by scikit-learn.
+    block = material.gather()
+    for fold, (one, chosen) in enumerate(found):
+        rows = np.flatnonzero(folds != fold)
+        oracle = GridSearchCV(
+            RandomForestRegressor(random_state=task.seed),
+            {"max_depth": [1, 3]},
+            scoring="neg_root_mean_squared_error",
+            cv=PredefinedSplit(folds[rows]),
+            return_train_score=True,
+        ).fit(block.x.toarray()[rows], block.y[rows])
+        np.testing.assert_allclose(one["mean"], -oracle.cv_results_["mean_test_score"], rtol=1e-12)
+        np.testing.assert_allclose(one["train_mean"], -oracle.cv_results_["mean_train_score"], rtol=1e-12)
+        assert chosen == oracle.best_params_
 
 
 def test_the_first_of_the_best_is_chosen_and_ties_are_told() -> None:
