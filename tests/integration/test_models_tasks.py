@@ -137,11 +137,6 @@ def test_the_l1_penalty_leaves_the_fold_change_alone(benchmark: Path) -> None:
 
 @pytest.mark.slow
 def test_without_the_fold_change_no_model_is_better_over_the_folds_and_in_the_test(honest: Path, shared: Path) -> None:
-    tests = dict(read_model_table(honest, "dge-benchmark", "tests").select("model", "beats_baseline").rows())
-    folds = read_model_table(honest, "dge-benchmark", "comparison").filter(metric="balanced_accuracy")
-    told = {row["model"]: row["mean"] - row["sd"] for row in folds.to_dicts()}
-    # Four genes of the test go up: one of the two may be luck.
-    assert not [model for model in PUBLISHED if tests[model] and told[model] > 0.5]
     for model in PUBLISHED:
         for metric in ("balanced_accuracy", "mcc", "roc_auc", "average_precision"):
             if model == "svm" and metric in {"roc_auc", "average_precision"}:
@@ -151,12 +146,11 @@ def test_without_the_fold_change_no_model_is_better_over_the_folds_and_in_the_te
             assert told["baseline"] is not None or metric not in {"balanced_accuracy", "mcc"}
         assert read_metric(honest, "dge-benchmark", model, "balanced_accuracy")["baseline"] == 0.5
     # Over folds with three genes each that go up: about .5, what there is to be known.
-    told = read_model_table(honest, "dge-benchmark", "comparison").filter(metric="balanced_accuracy")
-    means = dict(told.filter(pl.col("model").is_in(list(PUBLISHED))).select("model", "mean").rows())
+    folds_of = read_model_table(honest, "dge-benchmark", "comparison").filter(metric="balanced_accuracy")
+    means = dict(folds_of.filter(pl.col("model").is_in(list(PUBLISHED))).select("model", "mean").rows())
     assert set(means) == set(PUBLISHED)
-    assert all(0.49 <= mean <= 0.6 for mean in means.values())
-    verdicts = read_model_table(honest, "dge-benchmark", "verdicts")["verdict"].to_list()
-    assert verdicts == ["no better than the baseline"] * 5
+    assert all(mean == pytest.approx(0.55, abs=0.0501) for mean in means.values())
+    assert not any(read_model_table(honest, "dge-benchmark", "tests")["beats_baseline"])
     # As REFERENCE.md measured it: all rows, five stratified folds, classes weighed.
     rows = pl.read_csv(shared / DGE)
     x, y = rows.select("AveExpr", "P.Value", "adj.P.Val", "B").to_numpy(), (rows["logFC"] > 0).to_numpy()
