@@ -183,9 +183,12 @@ def judge_class_ranks(sample: Sample, clusters: Whole, *, bins: int = BINS) -> C
         width = int(bin_of.max()) + 1
         flat = (mine * 2 + ~of_class) * width + bin_of[levels]
         all_counts.append(np.bincount(flat, minlength=at.size * 2 * width).reshape(at.size, 2, width).astype(float))
-    confidence = p.max(axis=1)
+    # Margins are of no scale that could be compared with how often they are right.
+    confidence = np.full(len(p), np.nan) if sample.are_margins else p.max(axis=1)
     right = p.argmax(axis=1) == sample.y
-    bin_of_row = np.clip(np.ceil(confidence * CONFIDENCE_BINS).astype(np.int64) - 1, 0, CONFIDENCE_BINS - 1)
+    bin_of_row = np.clip(
+        np.ceil(np.nan_to_num(confidence) * CONFIDENCE_BINS).astype(np.int64) - 1, 0, CONFIDENCE_BINS - 1
+    )
     cell, size = mine * CONFIDENCE_BINS + bin_of_row, at.size * CONFIDENCE_BINS
     told: list[Floats] = [
         np.bincount(cell, weights=values, minlength=size).astype(np.float64)

@@ -132,12 +132,40 @@ def check_rows(  # noqa: PLR0913, PLR0917 -- all sides of the rows
             raise BadDataError(f"a {name} value is not finite: leave such rows out before they are tallied")
         if kind == "classification" and values.min(initial=0) < 0:
             raise BadDataError(f"the code of a {name} class is negative: codes are 0 and up")
-    if p is not None:
-        fit_rows(p, y.size, "probabilities")
-        if p.ndim != 2 or p.shape[1] != n_classes:  # noqa: PLR2004 -- rows by classes
-            raise BadDataError(f"probabilities of shape {p.shape} for {n_classes} classes: give a column a class")
-        if not (np.isfinite(p).all() and p.min(initial=0.0) >= 0):
-            raise BadDataError("a probability is negative or not finite: no metric can be had of such predictions")
+    if p is not None and check_grades(p, y.size, n_classes, "probabilities").min(initial=0.0) < 0:
+        raise BadDataError("a probability is negative or not finite: no metric can be had of such predictions")
+
+
+def check_grades(grades: NDArray[np.float64], n_rows: int, n_classes: int, what: str) -> NDArray[np.float64]:
+    """Check what is predicted of each class.
+
+    Parameters
+    ----------
+    grades : ndarray of float64
+        Probabilities or margins.
+    n_rows, n_classes : int
+        Its shape.
+    what : str
+        Its name, for the message.
+
+    Returns
+    -------
+    ndarray of float64
+        The same.
+
+    Raises
+    ------
+    BadDataError
+        If the shape is another, or a number is not finite.
+    """
+    import numpy as np
+
+    fit_rows(grades, n_rows, what)
+    if grades.ndim != 2 or grades.shape[1] != n_classes:  # noqa: PLR2004 -- rows by classes
+        raise BadDataError(f"{what} of shape {grades.shape} for {n_classes} classes: give a column a class")
+    if not np.isfinite(grades).all():
+        raise BadDataError(f"one of the {what} is negative or not finite: no metric can be had of such predictions")
+    return grades
 
 
 def fit_rows(values: Any, n_rows: int, what: str) -> Any:  # noqa: ANN401 -- arrays and series

@@ -27,11 +27,13 @@ class Sample:
     y, y_pred : ndarray
         True and predicted values, or codes of classes.
     probabilities : ndarray of float64, shape (rows, classes), optional
-        Predicted.
+        Predicted; or margins, where that is all the model gives.
     clusters : ndarray of int64
         Group of each row that is resampled as a whole.
     segments : ndarray of int32, shape (rows, columns)
         Number of the row's segment for each column of groups; -1 = none.
+    are_margins : bool
+        Of `probabilities`: only their order means something.
     """
 
     hashes: NDArray[np.uint64]
@@ -40,6 +42,7 @@ class Sample:
     probabilities: NDArray[np.float64] | None
     clusters: NDArray[np.int64]
     segments: NDArray[np.int32]
+    are_margins: bool = False
 
     def take(self, rows: NDArray[Any] | slice) -> Sample:
         """Give some of the rows."""
@@ -50,6 +53,7 @@ class Sample:
             None if self.probabilities is None else self.probabilities[rows],
             self.clusters[rows],
             self.segments[rows],
+            self.are_margins,
         )
 
     def select(self, segment: int) -> Sample:
@@ -153,5 +157,6 @@ def join_samples(several: Sequence[Sample], n_rows: int) -> Sample:
         np.concatenate(probabilities) if len(probabilities) == len(several) else None,
         np.concatenate([one.clusters for one in several]),
         np.concatenate([one.segments for one in several]),
+        several[0].are_margins,
     )
     return joined.take(choose_rows(joined.hashes, n_rows))

@@ -146,7 +146,7 @@ def tabulate_calibration(tally: Tally, classes: Sequence[str]) -> pl.DataFrame:
     import polars as pl
 
     _check(tally, classes)
-    p = tally.sample.probabilities
+    p = None if tally.sample.are_margins else tally.sample.probabilities
     rows: list[tuple[Any, ...]] = []
     width = 0 if p is None else p.shape[1]
     for one in (1,) if width == BINARY else range(width):

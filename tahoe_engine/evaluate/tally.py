@@ -16,7 +16,7 @@ from tahoe_engine.evaluate.cells import (
     join_counts,
 )
 from tahoe_engine.evaluate.directions import KINDS
-from tahoe_engine.evaluate.rows import check_rows, code_groups, fit_rows, measure_losses
+from tahoe_engine.evaluate.rows import check_grades, check_rows, code_groups, fit_rows, measure_losses
 from tahoe_engine.evaluate.sample import Sample, choose_rows, hash_numbers, join_samples
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def collect_tally(  # noqa: PLR0913 -- rows have that many sides
     kind: str,
     n_classes: int = 0,
     probabilities: NDArray[np.float64] | None = None,
+    margins: NDArray[np.float64] | None = None,
     groups: Mapping[str, Any] | None = None,
     strata: NDArray[np.int64] | None = None,
     numbers: NDArray[Any] | None = None,
@@ -121,6 +122,8 @@ def collect_tally(  # noqa: PLR0913 -- rows have that many sides
         Classes that the model knows; codes beyond are of classes it never saw.
     probabilities : ndarray of float64, shape (rows, n_classes), optional
         Predicted.
+    margins : ndarray of float64, shape (rows, n_classes), optional
+        Where there are no probabilities: how much each class is preferred, of which the order alone is looked at.
     groups : mapping of str to array_like, optional
         Values (texts) of columns for each of whose values metrics are wanted. Rows without a value are in no group.
     strata : ndarray of int64, optional
@@ -162,6 +165,9 @@ def collect_tally(  # noqa: PLR0913 -- rows have that many sides
     clusters = np.asarray(clusters).astype(np.int64)
     p = None if probabilities is None or kind == "regression" else np.asarray(probabilities, dtype=np.float64)
     check_rows(kind, y, y_pred, clusters, p, n_classes)
+    grades = p
+    if p is None and margins is not None and kind == "classification":
+        grades = check_grades(np.asarray(margins, dtype=np.float64), y.size, n_classes, "margins")
     segments, codes = code_groups(groups or {}, y.size)
     totals = [np.abs(y - y_pred), (y - y_pred) ** 2] if kind == "regression" else measure_losses(y, p)
     variables = [y, y_pred] if kind == "regression" else []
@@ -179,7 +185,7 @@ def collect_tally(  # noqa: PLR0913 -- rows have that many sides
     hashes = hash_numbers(
         np.arange(y.size) if numbers is None else fit_rows(np.asarray(numbers), y.size, "numbers"), seed
     )
-    sample = Sample(hashes, y, y_pred, p, clusters, codes)
+    sample = Sample(hashes, y, y_pred, grades, clusters, codes, are_margins=grades is not p)
     return Tally(
         kind,
         n_classes,

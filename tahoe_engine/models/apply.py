@@ -63,18 +63,83 @@ def apply_model(
     return y_pred, None if shares[0] is None else np.concatenate([share for share in shares if share is not None])
 
 
+def measure_margins(model: Any, x: csr_array, n_classes: int) -> NDArray[np.float64] | None:  # noqa: ANN401
+    """Measure how much a classifier without probabilities prefers each class: its ``decision_function``.
+
+    Parameters
+    ----------
+    model, x, n_classes
+        As in `apply_model`.
+
+    Returns
+    -------
+    numpy.ndarray of float64, rows by classes, or None
+        One class against the rest; of two classes what one has, the other lacks. A class that the model was not
+        trained on has less than all others. None where the model has probabilities, or nothing of the kind.
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    if not n_classes or hasattr(model, "predict_proba") or not hasattr(model, "decision_function"):
+        return None
+    *before, last = [step for _, step in model.steps] if hasattr(model, "steps") else [model]
+    found = []
+    with threadpool_limits(limits=1):
+        for first in range(0, x.shape[0], CHUNK):
+            chunk = _take_steps(before, last, x[first : first + CHUNK])
+            found.append(spread_margins(last.decision_function(chunk), np.asarray(last.classes_, np.int64), n_classes))
+    return np.concatenate(found) if found else np.zeros((0, n_classes))
+
+
+def spread_margins(margins: Any, classes: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:  # noqa: ANN401
+    """Give a column to each class of the target.
+
+    Parameters
+    ----------
+    margins : array_like
+        As a ``decision_function`` gives them: a number a row for two classes, else a column a class.
+    classes : ndarray of int64
+        That the model was trained on.
+    n_classes : int
+        Of the target.
+
+    Returns
+    -------
+    ndarray of float64, rows by classes
+        Finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> spread_margins(np.array([0.5, -2.0]), np.array([0, 1]), 2).tolist()
+    [[-0.5, 0.5], [2.0, -2.0]]
+    """
+    import numpy as np
+
+    told = np.asarray(margins, np.float64)
+    told = np.column_stack([-told, told]) if told.ndim == 1 else told
+    spread = np.full((len(told), n_classes), told.min(initial=0.0) - 1.0)
+    spread[:, classes] = told
+    return spread
+
+
+def _take_steps(before: list[Any], last: Any, x: Any) -> Any:  # noqa: ANN401
+    """Bring rows through all steps but the last, so that each depends on itself alone."""
+    from scipy.sparse import csr_array
+
+    for step in before:
+        x = _map_kernel(step, x) if type(step).__name__ == "Nystroem" else step.transform(x)
+    return csr_array(x) if _is_linear(last) else x
+
+
 def _predict_chunk(model: Any, x: Any, n_classes: int) -> tuple[NDArray[Any], NDArray[np.float64] | None]:  # noqa: ANN401
     import numpy as np
-    from scipy.sparse import csr_array
 
     if not x.shape[0]:
         none = np.zeros(0, np.int64 if n_classes else np.float64)
         return none, np.zeros((0, n_classes)) if hasattr(model, "predict_proba") else None
     *before, last = [step for _, step in model.steps] if hasattr(model, "steps") else [model]
-    for step in before:
-        x = _map_kernel(step, x) if type(step).__name__ == "Nystroem" else step.transform(x)
-    if _is_linear(last):
-        x = csr_array(x)
+    x = _take_steps(before, last, x)
     if not n_classes:
         return np.asarray(last.predict(x), np.float64).reshape(-1), None
     shares = last.predict_proba(x) if hasattr(last, "predict_proba") else None

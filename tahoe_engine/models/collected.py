@@ -125,6 +125,7 @@ class Collected:
             kind=fit.material.kind,
             n_classes=len(fit.material.classes),
             probabilities=held.probabilities,
+            margins=held.margins,
             numbers=np.arange(len(held.y)),
             rank_rows=task.rank_rows,
             seed=task.seed,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tahoe_engine.models.catalogue import OURS
 from tahoe_engine.models.foldrows import choose_sample, load_sample
 from tahoe_engine.models.memory import run_alone, search_parameters
-from tahoe_engine.models.scores import PROBABILITY_METRICS, choose_metric, score_predictions
+from tahoe_engine.models.scores import choose_metric, score_trained
 from tahoe_engine.models.training import train_rows
 from tahoe_engine.run.manifest import digest_of
 
@@ -152,8 +152,7 @@ def score_share(unit: ShareUnit) -> tuple[float, float | None, float | None]:
     scores = []
     with threadpool_limits(limits=1):
         for one in (train, held):
-            chances = trained.predict_probabilities(one.x) if unit.metric in PROBABILITY_METRICS else None
-            score = score_predictions(unit.metric, one.y, trained.predict(one.x), chances, n_classes)
+            score = score_trained(unit.metric, trained, one.x, one.y, n_classes)
             scores.append(None if np.isnan(score) else score)
     return float(len(train.y)), scores[0], scores[1]
 

@@ -54,6 +54,8 @@ class Held:
         Likewise.
     probabilities : ndarray, optional
         Rows by classes, where the estimator gives any.
+    margins : ndarray, optional
+        Rows by classes, where it has none: how much each is preferred.
     clusters : ndarray of int64
         Code of the split's group of each row.
     y_train, y_train_pred : ndarray
@@ -68,6 +70,7 @@ class Held:
     y: NDArray[Any]
     y_pred: NDArray[Any]
     probabilities: NDArray[np.float64] | None
+    margins: NDArray[np.float64] | None
     clusters: NDArray[np.int64]
     y_train: NDArray[Any]
     y_train_pred: NDArray[Any]

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from tahoe_engine.models.task import Model, Task
     from tahoe_engine.workers import Computing
 
-    Predicted = tuple[NDArray[Any], NDArray[np.float64] | None]
-ARRAYS = ("y", "y_pred", "probabilities", "clusters", "y_train", "y_train_pred")
+    Predicted = tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[np.float64] | None]
+ARRAYS = ("y", "y_pred", "probabilities", "margins", "clusters", "y_train", "y_train_pred")
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,10 @@ def fit_fold(unit: FoldUnit) -> Held:
     begun = time.process_time()
     predict = _fit(unit, train)
     with threadpool_limits(limits=1):
-        y_pred, probabilities = predict(held)
-        y_train_pred, _ = predict(train)
+        y_pred, probabilities, margins = predict(held)
+        y_train_pred, *_ = predict(train)
     seconds = time.process_time() - begun
-    found = (y_pred, probabilities, held.clusters, train.y, y_train_pred)
+    found = (y_pred, probabilities, margins, held.clusters, train.y, y_train_pred)
     return Held(unit.fold, held.y, *found, unit.parameters, seconds)
 
 
@@ -162,10 +162,15 @@ def _fit(unit: FoldUnit, train: Block) -> Callable[[Block], Predicted]:
         by = unit.parameters.get("by", ())
         columns = (by,) if isinstance(by, str) else tuple(by)
         baseline = learn_baseline(unit.entry.name, material.classes, columns, train.rows, train.y)
-        return lambda one: (baseline.predict(one.rows), baseline.predict_proba(one.rows))
+        return lambda one: (baseline.predict(one.rows), baseline.predict_proba(one.rows), None)
     options = {"seed": unit.sample.seed, "n_classes": len(material.classes), "epochs": unit.model.passes.epochs}
     trained = train_rows(unit.entry, material.kind, unit.parameters, train.x, train.y, **options)
-    return lambda one: (trained.predict(one.x), trained.predict_probabilities(one.x))
+
+    def predict(one: Block) -> Predicted:
+        shares = trained.predict_probabilities(one.x)
+        return trained.predict(one.x), shares, trained.predict_margins(one.x) if shares is None else None
+
+    return predict
 
 
 def _encode(held: Held) -> bytes:

@@ -10,7 +10,7 @@ from tahoe_engine.errors import BadDataError, escape_controls
 from tahoe_engine.features.columns import columns_of_split, needed_columns
 from tahoe_engine.features.files import is_text, read_text
 from tahoe_engine.features.matrix import build_matrix
-from tahoe_engine.models.apply import apply_model
+from tahoe_engine.models.apply import apply_model, measure_margins
 from tahoe_engine.models.columns import open_features, plan_columns
 from tahoe_engine.models.predictions import JSON, PredictionsWork, join_predictions, load_model
 from tahoe_engine.run import Layout, encode_frame, hash_file, replace_file
@@ -110,9 +110,11 @@ def predict_slice(unit: ElsewhereUnit) -> dict[str, Any]:
     for one in work.works:
         model = load_model(f"{one.root}/{one.stage}/{one.file}", one.sha256, one.trusted)
         slim = replace(one.material, columns=(), sources=()) if one.file.endswith(JSON) else one.material
-        y_pred, shares = apply_model(model, make_matrix(slim, made), made, len(slim.classes))
+        x, n_classes = make_matrix(slim, made), len(slim.classes)
+        y_pred, shares = apply_model(model, x, made, n_classes)
+        margins = measure_margins(model, x, n_classes) if shares is None else None
         y = made[slim.target].cast(pl.Float64 if slim.kind == "regression" else pl.String).alias(Y)
-        told.append(join_predictions(ids, one.label, y, y_pred, shares, slim))
+        told.append(join_predictions(ids, one.label, y, y_pred, shares, slim, margins=margins))
     frame = pl.concat(told, how="diagonal")
     path = work.layout.root / unit.name
     replace_file(work.layout, path, encode_frame(frame))

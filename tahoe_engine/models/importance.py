@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from tahoe_engine.models.scores import (
-    PROBABILITY_METRICS,
     choose_metric,
     is_better_small,
     rank_scores,
-    score_predictions,
+    score_trained,
 )
 from tahoe_engine.models.training import Trained
 
@@ -139,8 +138,7 @@ class Shuffler:
     def _score(self, x: csr_array, y: NDArray[Any]) -> float:
         n_classes = len(self.material.classes)
         trained = Trained(self.estimator, tuple(range(n_classes)), n_classes)
-        chances = trained.predict_probabilities(x) if self.metric in PROBABILITY_METRICS else None
-        return score_predictions(self.metric, y, trained.predict(x), chances, n_classes)
+        return score_trained(self.metric, trained, x, y, n_classes)
 
 
 def shuffle_columns(x: csr_array, moving: NDArray[np.int64], order: NDArray[np.int64]) -> csr_array:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from tahoe_engine.errors import StageError
-from tahoe_engine.models.apply import apply_model
+from tahoe_engine.models.apply import apply_model, measure_margins
 from tahoe_engine.models.store import decode_baseline, decode_model
 from tahoe_engine.run import Layout, commit_part, keep_receipt, require_newest, write_frame
 from tahoe_engine.run.layout import flatten
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PREDICTIONS: Final = "predictions"  # folder in that of the stage
 SHARE: Final = "p_"  # before the name of a class
+MARGIN: Final = "d_"  # likewise, where a classifier has a decision function and no probabilities
 TAKEN: Final = " of the row"  # behind the name of an id that has the name of one of these columns
 JSON: Final = ".json"  # of a baseline's file
 
@@ -162,7 +163,8 @@ def predict_piece(work: PredictionsWork, piece: Piece) -> pl.DataFrame:
     -------
     polars.DataFrame
         The ids, ``model``, ``y``, ``y_pred`` (texts for classes) and a column ``p_CLASS`` for each class where the
-        model gives probabilities; a row for each that has the target, in the order of the table.
+        model gives probabilities, ``d_CLASS`` where it has a decision function; a row for each that has the target, in
+        the order of the table.
 
     Raises
     ------
@@ -183,7 +185,8 @@ def predict_piece(work: PredictionsWork, piece: Piece) -> pl.DataFrame:
         raise StageError(f"{work.label}: {piece.name} has {piece.n_rows} rows and {len(y_pred)} predictions")
     names = (*material.classes, *material.strange)
     y = pl.Series(Y, block.y) if material.kind == "regression" else name_classes(block.y, names, Y)
-    return join_predictions(block.rows, work.label, y, y_pred, shares, material)
+    margins = measure_margins(model, block.x, len(material.classes)) if shares is None else None
+    return join_predictions(block.rows, work.label, y, y_pred, shares, material, margins=margins)
 
 
 def join_predictions(  # noqa: PLR0913, PLR0917 - each is columns of the table
@@ -193,6 +196,8 @@ def join_predictions(  # noqa: PLR0913, PLR0917 - each is columns of the table
     y_pred: NDArray[Any],
     shares: NDArray[np.float64] | None,
     material: Material,
+    *,
+    margins: NDArray[np.float64] | None = None,
 ) -> pl.DataFrame:
     """Put ids and predictions side by side.
 
@@ -210,6 +215,8 @@ def join_predictions(  # noqa: PLR0913, PLR0917 - each is columns of the table
         Probabilities.
     material : Material
         What the model was trained on.
+    margins : ndarray, rows by classes, optional
+        In place of probabilities.
 
     Returns
     -------
@@ -224,10 +231,9 @@ def join_predictions(  # noqa: PLR0913, PLR0917 - each is columns of the table
         if material.kind == "classification"
         else pl.Series(Y_PRED, y_pred, dtype=pl.Float64)
     ]
-    if shares is not None:
-        told += [
-            pl.Series(f"{SHARE}{name}", shares[:, at], dtype=pl.Float64) for at, name in enumerate(material.classes)
-        ]
+    for before, grades in ((SHARE, shares), (MARGIN, margins)):
+        if grades is not None:
+            told += [pl.Series(f"{before}{name}", grades[:, at]) for at, name in enumerate(material.classes)]
     taken = {column.name for column in told}
     return rows.rename({name: f"{name}{TAKEN}" for name in rows.columns if name in taken}).hstack(told)
 

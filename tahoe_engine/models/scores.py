@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+    from tahoe_engine.models.training import Trained
 
 PROBABILITY_METRICS: Final = ("average_precision", "brier", "ece", "log_loss", "roc_auc")
 # What needs the groups of all rows is stood for by what orders candidates alike, or nearly so.
@@ -49,8 +52,43 @@ def choose_metric(primary: str, kind: str) -> str:
     return STOOD_FOR.get(metric, metric)
 
 
-def score_predictions(
-    metric: str, y: NDArray[Any], y_pred: NDArray[Any], probabilities: NDArray[np.float64] | None, n_classes: int
+def score_trained(metric: str, trained: Trained, x: csr_array, y: NDArray[Any], n_classes: int) -> float:
+    """Score what was trained on rows.
+
+    Parameters
+    ----------
+    metric : str
+        As `choose_metric` gives it.
+    trained : Trained
+        Predicts.
+    x : csr_array
+        Rows by columns.
+    y : ndarray
+        Values, or codes of classes.
+    n_classes : int
+        As in `score_predictions`.
+
+    Returns
+    -------
+    float
+        As there.
+    """
+    y_pred = trained.predict(x)
+    if metric not in PROBABILITY_METRICS:
+        return score_predictions(metric, y, y_pred, None, n_classes)
+    shares = trained.predict_probabilities(x)
+    margins = trained.predict_margins(x) if shares is None else None
+    return score_predictions(metric, y, y_pred, shares, n_classes, margins=margins)
+
+
+def score_predictions(  # noqa: PLR0913 - all sides of the rows
+    metric: str,
+    y: NDArray[Any],
+    y_pred: NDArray[Any],
+    probabilities: NDArray[np.float64] | None,
+    n_classes: int,
+    *,
+    margins: NDArray[np.float64] | None = None,
 ) -> float:
     """Score predictions, as the tables of the stage have it.
 
@@ -64,6 +102,8 @@ def score_predictions(
         Rows by classes.
     n_classes : int
         That were trained on; 0 for numbers.
+    margins : ndarray, optional
+        Where there are no probabilities: for areas under curves.
 
     Returns
     -------
@@ -87,6 +127,7 @@ def score_predictions(
         kind=find_metric(metric).kind,
         n_classes=n_classes,
         probabilities=probabilities,
+        margins=margins,
         numbers=np.arange(len(y)),
         rank_rows=len(y),
     )

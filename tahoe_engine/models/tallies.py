@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.evaluate.tally import collect_tally, merge_tallies
-from tahoe_engine.models.predictions import name_part
+from tahoe_engine.models.predictions import MARGIN, SHARE, name_part
 from tahoe_engine.run import require_whole
 from tahoe_engine.schema import CELL_LINE_ID, DRUG, MODELS, PLATE, Y_PRED, Y
 
@@ -79,13 +79,11 @@ class TallyPart:
         require_whole(path, self.receipts[name], MODELS)
         rows = pl.read_parquet(path, glob=False, hive_partitioning=False)
         material = self.material
-        probabilities = None
+        probabilities = margins = None
         if material.kind == "classification":
             known = {label: code for code, label in enumerate((*material.classes, *material.strange))}
             y, y_pred = (rows[column].replace_strict(known, return_dtype=pl.Int64).to_numpy() for column in (Y, Y_PRED))
-            named = [f"p_{one}" for one in material.classes]
-            if set(named) <= set(rows.columns) and rows[named[0]].null_count() == 0:
-                probabilities = rows.select(named).to_numpy()
+            probabilities, margins = (_read_grades(rows, before, material.classes) for before in (SHARE, MARGIN))
         else:
             y, y_pred = rows[Y].to_numpy(), rows[Y_PRED].to_numpy()
         return collect_tally(
@@ -95,6 +93,7 @@ class TallyPart:
             kind=material.kind,
             n_classes=len(material.classes),
             probabilities=probabilities,
+            margins=margins,
             groups={name: rows[name].cast(pl.String) for name in self.task.groups if name in rows.columns},
             strata=code_strata(rows) if material.kind == "regression" else None,
             numbers=piece.first + np.arange(rows.height),
@@ -102,6 +101,11 @@ class TallyPart:
             seed=self.task.seed,
             total_rows=material.count_rows([piece.split]),
         )
+
+
+def _read_grades(rows: pl.DataFrame, before: str, classes: Sequence[str]) -> NDArray[np.float64] | None:
+    named = [f"{before}{one}" for one in classes]
+    return rows.select(named).to_numpy() if set(named) <= set(rows.columns) else None
 
 
 def code_strata(rows: pl.DataFrame) -> NDArray[np.int64] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tahoe_engine.errors import ConfigError, escape_controls
+from tahoe_engine.models.apply import spread_margins
 from tahoe_engine.models.catalogue import make_estimator
 
 if TYPE_CHECKING:
@@ -83,6 +84,25 @@ class Trained:
         whole = np.zeros((x.shape[0], self.n_classes))
         whole[:, list(self.codes)] = 1.0 if self.estimator is None else self.estimator.predict_proba(x)
         return whole
+
+    def predict_margins(self, x: csr_array) -> NDArray[np.float64] | None:
+        """Predict how much each class of the target is preferred, where there are no probabilities.
+
+        Parameters
+        ----------
+        x : csr_array
+            Rows by columns.
+
+        Returns
+        -------
+        ndarray or None
+            Rows by classes; None where the estimator has nothing of the kind.
+        """
+        import numpy as np
+
+        if not self.codes or self.estimator is None or not hasattr(self.estimator, "decision_function"):
+            return None
+        return spread_margins(self.estimator.decision_function(x), np.array(self.codes, np.int64), self.n_classes)
 
 
 def train_rows(  # noqa: PLR0913 - the keywords are what the task decides

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tahoe_engine.models.scores import PROBABILITY_METRICS, is_better_small, score_predictions
+from tahoe_engine.models.scores import is_better_small, score_trained
 from tahoe_engine.models.sharing import train_together
 
 if TYPE_CHECKING:
@@ -153,6 +153,5 @@ class Scorer:
             own = folds == numbers[self.side]
             x, y = x[own], y[own]
         found = trial.trained_[self.place]
-        chances = found.predict_probabilities(x) if self.metric in PROBABILITY_METRICS else None
-        score = score_predictions(self.metric, y, found.predict(x), chances, self.n_classes)
+        score = score_trained(self.metric, found, x, y, self.n_classes)
         return -score if is_better_small(self.metric) else score
