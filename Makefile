@@ -70,8 +70,8 @@ rust-test:
 	    cargo test $(CARGO_FLAGS)
 	fi
 
-python-test: build
-	$(BIN)/python -m pytest
+python-test: build  # two at a time: half the wall, and every test shares the machine, as in life
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 wheel: env  ## build the wheel and try it in an empty environment in another folder
 	rm -rf dist
