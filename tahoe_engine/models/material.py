@@ -96,7 +96,14 @@ class Material:
         """Count the rows of some splits that have the target."""
         return sum(piece.n_rows for split in splits for piece in self.pieces[split])
 
-    def load(self, piece: Piece, *, folds: frozenset[int] | None = None, bare: bool = False) -> Block:
+    def load(
+        self,
+        piece: Piece,
+        *,
+        folds: frozenset[int] | None = None,
+        bare: bool = False,
+        rows: NDArray[np.int64] | None = None,
+    ) -> Block:
         """Read the rows of a piece that have the target.
 
         Parameters
@@ -107,6 +114,8 @@ class Material:
             Only rows of these folds; -1 are those in none.
         bare : bool
             Leave out ids and clusters (all 0): they are most of what there is to read, and no fit needs them.
+        rows : ndarray of int64, optional
+            Only these, in place of folds: the matrix of others is not even made.
 
         Returns
         -------
@@ -136,8 +145,9 @@ class Material:
         numbers = np.arange(piece.first, piece.first + piece.n_rows)
         fold = frame[FOLD].cast(pl.Int64).fill_null(NO_FOLD).to_numpy()
         if folds is not None:
-            chosen = np.isin(fold, sorted(folds))
-            frame, numbers, fold = frame.filter(pl.Series(chosen)), numbers[chosen], fold[chosen]
+            rows = np.flatnonzero(np.isin(fold, sorted(folds)))
+        if rows is not None:
+            frame, numbers, fold = frame[rows], numbers[rows], fold[rows]
         spreads = plan_columns(self.root, self.features, self.manifest, self.columns, self.sources)
         x = build_matrix(frame, spreads, len(self.columns))
         require_finite(x, self.columns, f"features {self.features!r}, {piece.name}")
@@ -215,10 +225,9 @@ class Material:
             last = first + sum(piece.n_rows for piece in group)
             inside = None if chosen is None else chosen[np.searchsorted(chosen, first) : np.searchsorted(chosen, last)]
             if inside is None or inside.size:
-                block = self._load_slice(group, bare=bare)
-                if len(splits) > 1:
-                    block = replace(block, numbers=np.arange(first, last))
-                blocks.append(block if inside is None else block.take(inside - first))
+                within = np.arange(last - first) if inside is None else inside - first
+                block = self._load_slice(group, bare=bare, rows=None if inside is None else within)
+                blocks.append(replace(block, numbers=first + within) if len(splits) > 1 else block)
             first = last
         block = stack_blocks(blocks, len(self.columns))
         if chosen is not None or tuple(splits) != ("train",):
@@ -226,14 +235,7 @@ class Material:
         return order_rows(block, open_features(self.root, self.features, self.manifest).design.split)
 
     def find_clusters(self, rows: pl.DataFrame, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Give the split's group of rows.
-
-        Parameters
-        ----------
-        rows : polars.DataFrame
-            With ids.
-        numbers : numpy.ndarray of int64
-            Of the rows within their split.
+        """Give the split's group of rows (with ids) by their numbers within their split.
 
         Returns
         -------
@@ -251,16 +253,16 @@ class Material:
             slices.setdefault(piece.slice, []).append(piece)
         return list(slices.values())
 
-    def _load_slice(self, group: list[Piece], *, bare: bool = False) -> Block:
-        """Load the pieces of a slice, in the order of the table."""
+    def _load_slice(self, group: list[Piece], *, bare: bool = False, rows: NDArray[np.int64] | None = None) -> Block:
+        """Load the pieces of a slice, in the order of the table, or some of their rows."""
         import numpy as np
 
         if len(group) == 1:
-            return self.load(group[0], bare=bare)
+            return self.load(group[0], bare=bare, rows=rows)
         block = stack_blocks([self.load(piece) for piece in group], len(self.columns))
-        if ROW not in block.rows.columns:
-            return block
-        return block.take(np.argsort(block.rows[ROW].to_numpy(), kind="stable"))
+        if ROW in block.rows.columns:
+            block = block.take(np.argsort(block.rows[ROW].to_numpy(), kind="stable"))
+        return block if rows is None else block.take(rows)
 
     def _encode(self, column: pl.Series) -> NDArray[Any]:
         import polars as pl

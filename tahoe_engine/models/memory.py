@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tahoe_engine.workers import Computing
 
 TREES_AT_ONCE: Final = 32  # of which all workers have some; what is lost with one of them
+ROWS_AT_ONCE: Final = (
+    2_000_000  # of all trees of a batch: small ones wait for each other at its end, and are soon grown again
+)
 SAVE_SECONDS: Final = 30.0  # between two savings of a forest that grows: to write one down takes as long as a few trees
 LEAST_FOLDS: Final = 3
 TRIES: Final = 3  # a batch of trees during which workers are lost
@@ -252,7 +255,8 @@ def _grow_forest(unit: FitUnit, computing: Computing, kept: Kept) -> tuple[Train
         content = kept.find(f"forest-{key}")
         forest = forest if content is None else decode_model(content, TREES)
         saved = time.monotonic()
-        for n_trees in [*range(TREES_AT_ONCE, total, TREES_AT_ONCE), total]:
+        step = max(TREES_AT_ONCE, ROWS_AT_ONCE // x.shape[0])
+        for n_trees in [*range(step, total, step), total]:
             if n_trees <= len(getattr(forest, "estimators_", ())):
                 continue
             forest = _add_trees(forest.set_params(n_estimators=n_trees, warm_start=True), x, block.y, computing)

@@ -7,6 +7,7 @@ same files in the same order), ``forest`` or ``grid`` (the engine, in memory).
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import tempfile
 import time
@@ -83,6 +84,9 @@ def train_in_memory(material: Material, who: str, rows: int, workers: int) -> di
     from tahoe_engine.models.catalogue import find_entry
     from tahoe_engine.models.memory import fit_memory
 
+    # What a process loads once is no part of a fit, neither here nor on workers.
+    for library in ("sklearn.ensemble", "dask_ml.model_selection"):
+        importlib.import_module(library)
     task = make_task({**MODELS[who], "rows": rows})
     with open_computing(WorkersSettings(count=workers), 100) as computing, tempfile.TemporaryDirectory() as folder:
         computing.reduce(_wake, _add, list(range(8)))

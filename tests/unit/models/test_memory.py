@@ -116,6 +116,7 @@ def test_a_forest_grown_in_batches_is_that_of_one_fit_and_goes_on_where_it_was(
     moons: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "TREES_AT_ONCE", 4)
+    monkeypatch.setattr(memory, "ROWS_AT_ONCE", 0)
     monkeypatch.setattr(memory, "SAVE_SECONDS", 0.0)
     model = Model(name="m", estimator="random_forest", parameters={"n_estimators": 11, "min_samples_leaf": 2})
     block = moons.gather()
@@ -167,6 +168,7 @@ def test_a_worker_lost_in_the_middle_of_a_forest_costs_nothing_but_time(
             return super().joblib()
 
     monkeypatch.setattr(memory, "TREES_AT_ONCE", 3)
+    monkeypatch.setattr(memory, "ROWS_AT_ONCE", 0)
     block = moons.gather()
     with open_computing(HERE, 1) as computing:
         model = Model(name="m", estimator="random_forest", parameters={"n_estimators": 6})
