@@ -80,11 +80,6 @@ class Tally:
         return self.cells.select(0).keys[:, 1]
 
     @property
-    def has_probabilities(self) -> bool:
-        """Whether predicted probabilities were tallied."""
-        return self.kind == "classification" and self.cells.totals.shape[1] > 0
-
-    @property
     def n_codes(self) -> int:
         """Number of classes, with those beyond what the model knows."""
         return max(self.n_classes, int(self.pairs.keys.max(initial=-1)) + 1)

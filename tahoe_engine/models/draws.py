@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from tahoe_engine.features.keys import hash_texts, mix
+from tahoe_engine.evaluate.sample import hash_numbers
+from tahoe_engine.features.keys import hash_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,32 +17,6 @@ if TYPE_CHECKING:
     from tahoe_engine.models.blocks import Block
 
     Numbers = NDArray[np.int64]
-
-
-def hash_numbers(numbers: Numbers, seed: int) -> NDArray[np.uint64]:
-    """Draw a number for each row.
-
-    Parameters
-    ----------
-    numbers : ndarray of int64
-        Of the rows.
-    seed : int
-        Another seed, other hashes.
-
-    Returns
-    -------
-    ndarray of uint64
-        Evenly spread; all different.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> hash_numbers(np.array([0, 1]), 0).tolist() == hash_numbers(np.array([0, 1]), 0).tolist()
-    True
-    """
-    import numpy as np
-
-    return mix(numbers.astype(np.uint64) ^ mix(np.array([seed], np.uint64))[0])
 
 
 def choose_rows(total: int, n_rows: int, seed: int) -> Numbers:
